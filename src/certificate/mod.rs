@@ -1,0 +1,4 @@
+//! Certificates, pure: names and times, the draft, the lint, the bytes.
+
+pub mod names;
+pub mod time;

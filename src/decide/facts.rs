@@ -1,0 +1,132 @@
+//! What a decision is made from: values only, collected by the desk, none of them looked up here.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::certificate::names::{
+    GroupName, HostName, Login, OfferId, PersonName, Principal, Reason, RequestId, TagName, TicketId,
+};
+use crate::certificate::time::{Span, UnixTime};
+
+/// Everything that one decision may read.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The id of the request that is being decided.
+    pub request: RequestId,
+    /// When it is decided: the one reading of the clock.
+    pub now: UnixTime,
+    /// Where the person's connection comes from.
+    pub source: IpAddr,
+    /// Who asks: the owner of the key that was proved.
+    pub person: Person,
+    /// The account that is asked for.
+    pub account: Account,
+    /// The ticket as its tracker shows it at this moment, if one was given.
+    pub ticket: Option<Ticket>,
+    /// Why, in the person's words.
+    pub reason: Option<Reason>,
+    /// The certificate's life that was asked for (`--ttl`).
+    pub ttl: Option<Span>,
+    /// The grant's length that was asked for (`--for`).
+    pub period: Option<Span>,
+    /// The one offer to judge (`--offer`), if the person picked.
+    pub offer: Option<OfferId>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The name in `people.toml`.
+    pub name: PersonName,
+    /// A service, not a human being.
+    pub service: bool,
+    /// The e-mail address, if one is configured.
+    pub email: Option<String>,
+    /// The groups the person is in.
+    pub groups: BTreeSet<GroupName>,
+}
+
+/// An account on a host.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// The account's name on the host.
+    pub login: Login,
+    /// The host's canonical name, or the pool's.
+    pub host: HostName,
+    /// Whether `host` names a pool of interchangeable machines.
+    pub pool: bool,
+    /// Whether the host cannot map principals, so that the certificate names the bare account.
+    pub bare: bool,
+    /// The group that owns the host.
+    pub owner: Option<GroupName>,
+    /// The host's tags.
+    pub tags: BTreeSet<TagName>,
+}
+
+impl Account {
+    /// The principal that opens this account.
+    pub fn principal(&self) -> Principal {
+        if self.bare {
+            Principal::Bare(self.login.clone())
+        } else {
+            Principal::At(self.login.clone(), self.host.clone())
+        }
+    }
+}
+
+/// A ticket as its tracker showed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The tracker's name in `ca.toml`.
+    pub tracker: String,
+    /// The ticket's id.
+    pub id: TicketId,
+    /// The state, in the three words policy knows.
+    pub state: TicketState,
+    /// The state in the tracker's own word ("resolved").
+    pub said: String,
+    /// The title.
+    pub title: String,
+    /// The person the assignee maps to through `aliases`; nobody if it maps to nobody.
+    pub assignee: Option<PersonName>,
+    /// The priority in the tracker's word.
+    pub priority: Option<String>,
+    /// The labels.
+    pub labels: BTreeSet<String>,
+    /// The hosts the ticket names, by canonical name; none means it names no host.
+    pub hosts: BTreeSet<HostName>,
+}
+
+impl Ticket {
+    /// Whether the ticket is assigned to this person.
+    pub fn mine(&self, person: &PersonName) -> bool {
+        self.assignee.as_ref() == Some(person)
+    }
+
+    /// Whether the ticket names this host, or names none.
+    pub fn covers(&self, host: &HostName) -> bool {
+        self.hosts.is_empty() || self.hosts.contains(host)
+    }
+}
+
+/// The states that policy tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TicketState {
+    /// Work may go on.
+    Open,
+    /// Not started, or waiting for somebody.
+    Pending,
+    /// Done, rejected, cancelled.
+    Closed,
+}
+
+impl TicketState {
+    /// The word policy compares with: `open`, `pending` or `closed`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Pending => "pending",
+            Self::Closed => "closed",
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! hallpass
+
+pub mod certificate;
+#[cfg(feature = "desk")]
+pub mod decide;
