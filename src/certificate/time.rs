@@ -8,8 +8,8 @@ use std::str::FromStr;
 pub struct UnixTime(u64);
 
 impl UnixTime {
-    /// The end of the year 9999, the last second RFC 3339 can write.
-    pub const MAX: Self = Self(253_402_300_799);
+    /// 9999-12-30T22:00:00Z, about the last second that RFC 3339 can write in every zone.
+    pub const MAX: Self = Self(253_402_207_200);
 
     /// From seconds; later than [`Self::MAX`] is [`Self::MAX`].
     pub fn from_secs(secs: u64) -> Self {
@@ -40,7 +40,10 @@ impl UnixTime {
 
     /// `20261122T054000Z`, as a key ID writes the grant's end.
     pub fn compact(self) -> String {
-        self.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect()
+        self.to_string()
+            .chars()
+            .filter(|c| !matches!(c, '-' | ':'))
+            .collect()
     }
 
     /// Reads exactly what [`Self::compact`] writes.
@@ -49,7 +52,12 @@ impl UnixTime {
         let at = |part: &str, from, to| part.get(from..to).map(str::to_owned);
         let rfc = format!(
             "{}-{}-{}T{}:{}:{}",
-            at(day, 0, 4)?, at(day, 4, 6)?, at(day, 6, 8)?, at(clock, 0, 2)?, at(clock, 2, 4)?, at(clock, 4, 7)?
+            at(day, 0, 4)?,
+            at(day, 4, 6)?,
+            at(day, 6, 8)?,
+            at(clock, 0, 2)?,
+            at(clock, 2, 4)?,
+            at(clock, 4, 7)?
         );
         let time: Self = rfc.parse().ok()?;
         (time.compact() == text).then_some(time)
@@ -72,10 +80,16 @@ impl FromStr for UnixTime {
     type Err = &'static str;
     /// Reads RFC 3339 in UTC with whole seconds, exactly as written by `Display`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let time: jiff::Timestamp = text.parse().map_err(|_| "not a time as 2026-11-22T05:40:00Z")?;
+        let time: jiff::Timestamp = text
+            .parse()
+            .map_err(|_| "not a time as 2026-11-22T05:40:00Z")?;
         let secs = u64::try_from(time.as_second()).map_err(|_| "a time before 1970")?;
         let time = Self::from_secs(secs);
-        if time.to_string() == text { Ok(time) } else { Err("not a time as 2026-11-22T05:40:00Z") }
+        if time.to_string() == text {
+            Ok(time)
+        } else {
+            Err("not a time as 2026-11-22T05:40:00Z")
+        }
     }
 }
 
@@ -87,7 +101,9 @@ impl serde::Serialize for UnixTime {
 
 impl<'de> serde::Deserialize<'de> for UnixTime {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(d)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -112,7 +128,11 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (hours, minutes, seconds) = (self.0 / 3600, self.0 / 60 % 60, self.0 % 60);
         if seconds != 0 || self.0 == 0 {
-            if self.0 > 120 { write!(f, "{}m{seconds}s", self.0 / 60) } else { write!(f, "{}s", self.0) }
+            if self.0 > 120 {
+                write!(f, "{}m{seconds}s", self.0 / 60)
+            } else {
+                write!(f, "{}s", self.0)
+            }
         } else if hours == 0 {
             write!(f, "{minutes}m")
         } else if minutes == 0 {
@@ -131,7 +151,12 @@ impl FromStr for Span {
         for c in text.chars() {
             if let Some(digit) = c.to_digit(10) {
                 let so_far = number.unwrap_or(0);
-                number = Some(so_far.checked_mul(10).and_then(|n| n.checked_add(digit.into())).ok_or(BAD)?);
+                number = Some(
+                    so_far
+                        .checked_mul(10)
+                        .and_then(|n| n.checked_add(digit.into()))
+                        .ok_or(BAD)?,
+                );
                 continue;
             }
             // Units come once each and from large to small: `find` eats those it passes.
@@ -145,14 +170,19 @@ impl FromStr for Span {
             total = total.checked_add(part).ok_or(BAD)?;
         }
         // A year is more than anything hallpass signs; it keeps sums far from overflow.
-        if number.is_some() || total == 0 || total > 366 * 86_400 { Err(BAD) } else { Ok(Self(total)) }
+        if number.is_some() || total == 0 || total > 366 * 86_400 {
+            Err(BAD)
+        } else {
+            Ok(Self(total))
+        }
     }
 }
 
 impl<'de> serde::Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
-        text.parse().map_err(|why| serde::de::Error::custom(format!("{text:?} is {why}")))
+        text.parse()
+            .map_err(|why| serde::de::Error::custom(format!("{text:?} is {why}")))
     }
 }
 
@@ -162,16 +192,30 @@ mod tests {
 
     #[test]
     fn times_are_written_one_way_and_read_back() {
-        let time = UnixTime::from_secs(1_795_326_000);
+        let time = UnixTime::from_secs(1795326000);
         assert_eq!(time.to_string(), "2026-11-22T05:40:00Z");
         assert_eq!(time.compact(), "20261122T054000Z");
         assert_eq!(UnixTime::from_compact("20261122T054000Z"), Some(time));
-        for secs in [0, 1, 951_782_399, 2_147_483_648, 4_294_967_296, UnixTime::MAX.secs()] {
+        for secs in [
+            0,
+            1,
+            951_782_399,
+            2_147_483_648,
+            4_294_967_296,
+            UnixTime::MAX.secs(),
+        ] {
             let time = UnixTime::from_secs(secs);
             assert_eq!(UnixTime::from_compact(&time.compact()), Some(time));
             assert_eq!(time.to_string().parse(), Ok(time));
         }
-        for bad in ["", "20261122T054000", "20261122T054000z", "20261322T054000Z", "20261122T054060Z", "ä0261122T054000Z"] {
+        for bad in [
+            "",
+            "20261122T054000",
+            "20261122T054000z",
+            "20261322T054000Z",
+            "20261122T054060Z",
+            "ä0261122T054000Z",
+        ] {
             assert_eq!(UnixTime::from_compact(bad), None, "{bad}");
         }
         assert!("2026-11-22T05:40:00+00:00".parse::<UnixTime>().is_err());
@@ -179,13 +223,38 @@ mod tests {
 
     #[test]
     fn lengths_of_time_are_what_people_type() {
-        for (text, secs) in [("90s", 90), ("5m", 300), ("1h", 3600), ("1h30m", 5400), ("2d", 172_800)] {
+        for (text, secs) in [
+            ("90s", 90),
+            ("5m", 300),
+            ("1h", 3600),
+            ("1h30m", 5400),
+            ("2d", 172_800),
+        ] {
             assert_eq!(text.parse(), Ok(Span::secs(secs)), "{text}");
         }
-        for bad in ["", "5", "m", "0s", "-5m", "5m5m", "5m1h", "1.5h", "99999999999999999999s", "400d", "5 m"] {
+        for bad in [
+            "",
+            "5",
+            "m",
+            "0s",
+            "-5m",
+            "5m5m",
+            "5m1h",
+            "1.5h",
+            "99999999999999999999s",
+            "400d",
+            "5 m",
+        ] {
             assert!(bad.parse::<Span>().is_err(), "{bad:?} was taken");
         }
-        for (secs, text) in [(300, "5m"), (3600, "1h"), (5400, "1h30m"), (90, "90s"), (605, "10m5s"), (7, "7s")] {
+        for (secs, text) in [
+            (300, "5m"),
+            (3600, "1h"),
+            (5400, "1h30m"),
+            (90, "90s"),
+            (605, "10m5s"),
+            (7, "7s"),
+        ] {
             assert_eq!(Span::secs(secs).to_string(), text);
         }
     }

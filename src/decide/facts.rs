@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::certificate::names::{
-    GroupName, HostName, Login, OfferId, PersonName, Principal, Reason, RequestId, TagName, TicketId,
+    GroupName, HostName, Login, OfferId, PersonName, Principal, Reason, RequestId, TagName,
+    TicketId,
 };
 use crate::certificate::time::{Span, UnixTime};
 

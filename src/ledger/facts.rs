@@ -1,0 +1,242 @@
+//! The facts of an entry: UTF-8 JSON that is written once and then kept, exported and hashed as
+//! bytes. Nothing ever re-encodes it.
+//!
+//! The first members are always `"v":1,"kind":...,"salt":...`; the salt is 16 random bytes in
+//! base64, so that the hash in a leaf tells nobody what short facts said.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::leaf::Kind;
+use super::tree::{Hash, base64};
+use crate::certificate::cidr::Cidr;
+use crate::certificate::names::{OfferId, PersonName, Principal, RequestId};
+use crate::certificate::time::UnixTime;
+
+/// The most bytes the facts of one entry may have.
+pub const MAX: usize = 64 * 1024;
+
+/// What every entry's facts begin with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Header {
+    /// The version of the facts' format: 1.
+    pub v: u8,
+    /// The same word as in the leaf.
+    pub kind: Kind,
+    /// 16 random bytes in base64.
+    pub salt: String,
+    /// When the desk decided.
+    pub time: UnixTime,
+    /// The node that wrote it.
+    pub node: String,
+}
+
+#[derive(Serialize)]
+struct Whole<'a, B> {
+    #[serde(flatten)]
+    header: Header,
+    #[serde(flatten)]
+    body: &'a B,
+}
+
+/// Writes the facts of an entry. `None` if they would be longer than [`MAX`].
+pub fn write<B: Serialize>(
+    kind: Kind,
+    salt: [u8; 16],
+    time: UnixTime,
+    node: &str,
+    body: &B,
+) -> Option<Vec<u8>> {
+    let header = Header {
+        v: 1,
+        kind,
+        salt: base64(&salt),
+        time,
+        node: node.to_owned(),
+    };
+    let bytes = serde_json::to_vec(&Whole { header, body }).ok()?;
+    (bytes.len() <= MAX).then_some(bytes)
+}
+
+/// The terms under which a grant was made, as the offer gave them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The longest life of a certificate, in seconds.
+    pub ttl: u64,
+    /// The longest grant, in seconds.
+    pub period: u64,
+    /// The extensions a certificate may carry.
+    pub extensions: BTreeSet<String>,
+    /// The addresses a certificate may be used from; empty for any.
+    pub source_address: Vec<Cidr>,
+    /// The one command a certificate may run.
+    pub force_command: Option<String>,
+}
+
+/// A ticket as its tracker showed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// The tracker's name.
+    pub tracker: String,
+    /// The exact id.
+    pub id: String,
+    /// `open`, `pending` or `closed`.
+    pub state: String,
+    /// The state in the tracker's own word.
+    pub said: String,
+    /// The title.
+    pub title: String,
+    /// The person it is assigned to.
+    pub assignee: Option<String>,
+    /// The priority.
+    pub priority: Option<String>,
+    /// The labels.
+    pub labels: Vec<String>,
+    /// The hosts it names.
+    pub hosts: Vec<String>,
+}
+
+/// Who was granted what and why: common to a `grant` and to each `certificate` under it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Granted {
+    /// The request.
+    pub request: RequestId,
+    /// Who asked.
+    pub person: PersonName,
+    /// `person` or `service`.
+    pub person_kind: String,
+    /// Where the connection came from.
+    pub source: String,
+    /// The fingerprint of the key that was proved, `SHA256:...`.
+    pub key: String,
+    /// The principals.
+    #[serde(with = "principals")]
+    pub accounts: Vec<Principal>,
+    /// The ticket, as seen.
+    pub ticket: Option<Ticket>,
+    /// The reason, as typed.
+    pub reason: Option<String>,
+    /// The offer that decided.
+    pub offer: OfferId,
+    /// Its terms.
+    pub terms: Terms,
+    /// The length of the grant in seconds.
+    pub period: u64,
+    /// When the grant ends.
+    pub grant_ends: UnixTime,
+    /// The votes that were spent, with their signatures.
+    pub votes: Vec<serde_json::Value>,
+    /// SHA-256 of the policy that decided.
+    pub policy: Hash,
+    /// SHA-256 of the people known then.
+    pub people: Hash,
+    /// SHA-256 of the hosts known then.
+    pub hosts: Hash,
+}
+
+/// The facts of a `certificate`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The grant it is issued from.
+    #[serde(flatten)]
+    pub granted: Granted,
+    /// The certificate's life in seconds.
+    pub ttl: u64,
+    /// The fingerprint of the key that is certified.
+    pub subject: String,
+    /// `own-key` for the key that was proved, `made-by-ca` for a fresh one.
+    pub subject_kind: String,
+    /// How it is handed over: `stdout` or `agent`.
+    pub delivery: String,
+}
+
+/// The facts of a `refusal`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The request that was refused; `None` for a count.
+    pub request: Option<RequestId>,
+    /// Who asked.
+    pub person: PersonName,
+    /// Where the connection came from.
+    pub source: String,
+    /// What was asked for, as typed.
+    pub account: String,
+    /// The ticket's id, as typed.
+    pub ticket: Option<String>,
+    /// Why not, in the words the person saw.
+    pub reasons: Vec<String>,
+    /// How many refusals this entry stands for: 1, or a count of those that have no entry of their own.
+    pub count: u64,
+}
+
+/// The facts of `policy`, `people` and `hosts`: which text decides from here on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Text {
+    /// SHA-256 of the text.
+    pub sha256: Hash,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Principals as their text.
+mod principals {
+    use super::Principal;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(all: &[Principal], s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(all.iter().map(ToString::to_string))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Principal>, D::Error> {
+        let all = Vec::<String>::deserialize(d)?;
+        all.iter()
+            .map(|text| text.parse().map_err(serde::de::Error::custom))
+            .collect()
+    }
+}
+
+/// What the signer compares with a certificate: read strictly where it matters, whatever else the
+/// facts hold.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SignerView {
+    /// Must be 1.
+    pub v: u8,
+    /// Must be `certificate`.
+    pub kind: Kind,
+    /// Must be the person in the key ID.
+    pub person: PersonName,
+    /// Must be the request in the key ID.
+    pub request: RequestId,
+    /// Must be the principals.
+    #[serde(with = "principals")]
+    pub accounts: Vec<Principal>,
+    /// Must be the ticket in the key ID.
+    pub ticket: Option<TicketView>,
+    /// Bound what the certificate may carry.
+    pub terms: Terms,
+    /// Bounds its life.
+    pub ttl: u64,
+    /// Must be the fingerprint of the certified key.
+    pub subject: String,
+    /// Must be the end in the key ID.
+    pub grant_ends: UnixTime,
+}
+
+/// The ticket, as far as the signer compares it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct TicketView {
+    /// The exact id.
+    pub id: crate::certificate::names::TicketId,
+}
+
+impl SignerView {
+    /// Reads facts; an error names what is missing, doubled or malformed.
+    pub fn parse(facts: &[u8]) -> Result<Self, String> {
+        let view: Self = serde_json::from_slice(facts).map_err(|why| why.to_string())?;
+        if view.v != 1 || view.kind != Kind::Certificate {
+            return Err("not the facts of a certificate, version 1".to_owned());
+        }
+        Ok(view)
+    }
+}
