@@ -1,15 +1,19 @@
 //! hallpass
 #![cfg_attr(
     test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
 pub mod certificate;
 #[cfg(feature = "desk")]
+pub mod config;
+#[cfg(feature = "desk")]
 pub mod decide;
+#[cfg(feature = "desk")]
+pub mod desk;
+#[cfg(feature = "desk")]
+pub mod front;
 pub mod ledger;
+#[cfg(feature = "desk")]
+pub mod outside;
+pub mod signer;

@@ -99,9 +99,7 @@ impl<'a> Tbs<'a> {
     fn parse_start(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(bytes);
         let algorithm = r.text("certificate type")?;
-        let plain = algorithm
-            .strip_suffix(CERT_SUFFIX)
-            .ok_or(Malformed("certificate type"))?;
+        let plain = algorithm.strip_suffix(CERT_SUFFIX).ok_or(Malformed("certificate type"))?;
         // The sk types have their own suffix: sk-ssh-ed25519-cert-v01@openssh.com is a certificate
         // for the plain type sk-ssh-ed25519@openssh.com.
         let (plain, fields) = match plain {
@@ -196,10 +194,8 @@ impl Contents {
         let mut key = Reader::new(&subject);
         let plain = key.text("subject key type")?;
         let fields = subject.get(key.at()..).unwrap_or_default();
-        let algorithm = format!(
-            "{}{CERT_SUFFIX}",
-            plain.strip_suffix("@openssh.com").unwrap_or(plain)
-        );
+        let algorithm =
+            format!("{}{CERT_SUFFIX}", plain.strip_suffix("@openssh.com").unwrap_or(plain));
 
         let mut out = Vec::with_capacity(512 + fields.len());
         put_string(&mut out, algorithm.as_bytes());

@@ -1,76 +1,117 @@
-//! A block of addresses in canonical form, as `source-address` lists them.
+//! A network, as `source-address` in a certificate names it.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// An address and a prefix length, host bits zero, never `/0`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cidr {
-    address: IpAddr,
-    length: u32,
-}
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A network in the one way it can be written: `203.0.113.0/24`, `2001:db8::/32`, no bit set beyond
+/// the prefix, never `/0`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Cidr(String);
 
 impl Cidr {
-    /// Whether the block holds this address.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(net), IpAddr::V4(ip)) => {
-                (net.to_bits() ^ ip.to_bits()).leading_zeros() >= self.length
-            }
-            (IpAddr::V6(net), IpAddr::V6(ip)) => {
-                (net.to_bits() ^ ip.to_bits()).leading_zeros() >= self.length
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
+    /// The network as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a text is not a network, and what to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadCidr {
+    /// What is wrong.
+    pub message: String,
+    /// What to write.
+    pub hint: String,
+}
+
+impl BadCidr {
+    fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+impl fmt::Display for BadCidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BadCidr {}
+
+impl<'de> Deserialize<'de> for Cidr {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
+        f.write_str(&self.0)
     }
 }
 
 impl FromStr for Cidr {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const BAD: &str = "not a block of addresses as 192.0.2.0/24 or 2001:db8::/32";
-        let (address, length) = text.split_once('/').ok_or(BAD)?;
-        let address: IpAddr = address.parse().map_err(|_| BAD)?;
-        let length: u32 = length.parse().map_err(|_| BAD)?;
-        let (bits, trailing) = match address {
-            IpAddr::V4(ip) => (32, ip.to_bits().trailing_zeros()),
-            IpAddr::V6(ip) => (128, ip.to_bits().trailing_zeros()),
+    type Err = BadCidr;
+
+    fn from_str(text: &str) -> Result<Self, BadCidr> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
         };
+        let address: IpAddr = address.parse().map_err(|_| {
+            BadCidr::new(
+                format!("{text:?} is not a network"),
+                "write networks as 203.0.113.0/24 or 2001:db8::/32, with commas between them",
+            )
+        })?;
+        let (bits, width) = match address {
+            IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
+            IpAddr::V6(v6) => (u128::from(v6), 128),
+        };
+        if address.to_canonical() != address {
+            return Err(BadCidr::new(
+                format!("{text} is an IPv4 network written as IPv6, which sshd never sees"),
+                "write it as IPv4",
+            ));
+        }
+        let Some(prefix) = prefix else {
+            return Err(BadCidr::new(
+                format!("{text} has no prefix length"),
+                format!("for this one address write {address}/{width}"),
+            ));
+        };
+        let length: u32 = prefix.parse().map_err(|_| too_long(text, width))?;
+        if length > width {
+            return Err(too_long(text, width));
+        }
         if length == 0 {
-            return Err("a block that holds every address");
+            return Err(BadCidr::new(
+                format!("{text} is every address there is"),
+                "leave @source_address out if the certificate is to be good from anywhere",
+            ));
         }
-        if length > bits || bits - length > trailing {
-            return Err("not canonical: bits are set behind the prefix");
-        }
-        let cidr = Self { address, length };
-        // "010.0.0.0/8", "2001:DB8::/32" and "/08" mean something, but not to everybody the same.
-        if cidr.to_string() == text {
-            Ok(cidr)
+        let network = bits & (u128::MAX << (128 - length));
+        let network = match address {
+            IpAddr::V4(_) => IpAddr::V4(u32::try_from(network >> 96).unwrap_or_default().into()),
+            IpAddr::V6(_) => IpAddr::V6(network.into()),
+        };
+        let canonical = format!("{network}/{length}");
+        if canonical == text {
+            Ok(Self(canonical))
         } else {
-            Err(BAD)
+            Err(BadCidr::new(
+                format!("{text} is not how this network is written"),
+                format!("write {canonical}"),
+            ))
         }
     }
 }
 
-impl serde::Serialize for Cidr {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Cidr {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(d)?;
-        text.parse()
-            .map_err(|why| serde::de::Error::custom(format!("{text:?} is {why}")))
-    }
+fn too_long(text: &str, width: u32) -> BadCidr {
+    BadCidr::new(format!("the prefix length of {text} is wrong"), format!("it is 1 to {width}"))
 }
 
 #[cfg(test)]
@@ -78,37 +119,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_canonical_blocks_are_taken() {
+    fn a_network_has_one_spelling_and_is_never_the_whole_world() {
         for good in [
-            "192.0.2.0/24",
-            "10.0.0.1/32",
-            "2001:db8::/32",
-            "::1/128",
+            "203.0.113.9/32",
+            "203.0.113.0/24",
             "128.0.0.0/1",
+            "10.0.0.0/8",
+            "::1/128",
+            "2001:db8::/32",
+            "8000::/1",
         ] {
-            assert_eq!(good.parse::<Cidr>().unwrap().to_string(), good);
+            assert_eq!(good.parse::<Cidr>().unwrap().as_str(), good);
         }
-        for bad in [
-            "0.0.0.0/0",
-            "::/0",
-            "192.0.2.1/24",
-            "10.0.0.0/33",
-            "10.0.0.0",
-            "10.0.0.0/08",
-            "10.0.0.0/-1",
-            "2001:DB8::/32",
-            "::1/129",
-            "a/8",
-            "!10.0.0.0/8",
-            "10.0.0.0/8,10.1.0.0/16",
+        for (bad, message, hint) in [
+            ("", "\"\" is not a network", "write networks as"),
+            ("web01/24", "\"web01/24\" is not a network", "write networks as"),
+            ("203.0.113.9", "203.0.113.9 has no prefix length", "write 203.0.113.9/32"),
+            ("::1", "::1 has no prefix length", "write ::1/128"),
+            ("203.0.113.9/24", "203.0.113.9/24 is not how", "write 203.0.113.0/24"),
+            ("203.0.113.0/+24", "203.0.113.0/+24 is not how", "write 203.0.113.0/24"),
+            ("203.0.113.0/024", "203.0.113.0/024 is not how", "write 203.0.113.0/24"),
+            ("2001:DB8::/32", "2001:DB8::/32 is not how", "write 2001:db8::/32"),
+            ("2001:db8:0::/32", "2001:db8:0::/32 is not how", "write 2001:db8::/32"),
+            ("0.0.0.0/0", "0.0.0.0/0 is every address", "leave @source_address out"),
+            ("::/0", "::/0 is every address", "leave @source_address out"),
+            ("10.0.0.0/33", "the prefix length of 10.0.0.0/33 is wrong", "1 to 32"),
+            ("::/129", "the prefix length of ::/129 is wrong", "1 to 128"),
+            ("10.0.0.0/", "the prefix length of 10.0.0.0/ is wrong", "1 to 32"),
+            ("10.0.0.0/8/8", "the prefix length of 10.0.0.0/8/8 is wrong", "1 to 32"),
+            ("::ffff:10.0.0.0/104", "::ffff:10.0.0.0/104 is an IPv4 network", "as IPv4"),
         ] {
-            assert!(bad.parse::<Cidr>().is_err(), "{bad}");
+            let why = bad.parse::<Cidr>().unwrap_err();
+            assert!(why.message.starts_with(message), "{bad}: {}", why.message);
+            assert!(why.hint.contains(hint), "{bad}: {}", why.hint);
         }
-        let block: Cidr = "10.1.0.0/16".parse().unwrap();
-        assert!(
-            block.contains("10.1.2.3".parse().unwrap())
-                && !block.contains("10.2.0.1".parse().unwrap())
-        );
-        assert!(block.contains("::ffff:10.1.2.3".parse().unwrap()));
     }
 }

@@ -32,16 +32,9 @@ impl KeyId {
         end: UnixTime,
     ) -> Self {
         let keep = |c: char| if part_char(c) { c } else { '-' };
-        let ticket = ticket.map_or_else(
-            || "-".to_owned(),
-            |id| id.as_str().chars().map(keep).collect(),
-        );
-        Self {
-            request,
-            person,
-            ticket,
-            end,
-        }
+        let ticket =
+            ticket.map_or_else(|| "-".to_owned(), |id| id.as_str().chars().map(keep).collect());
+        Self { request, person, ticket, end }
     }
 }
 
@@ -51,14 +44,7 @@ fn part_char(c: char) -> bool {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}/{}/{}/{}",
-            self.request,
-            self.person,
-            self.ticket,
-            self.end.compact()
-        )
+        write!(f, "{}/{}/{}/{}", self.request, self.person, self.ticket, self.end.compact())
     }
 }
 
@@ -67,13 +53,9 @@ impl FromStr for KeyId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const BAD: &str = "not a key ID as REQUEST/PERSON/TICKET/END";
         let mut parts = text.split('/');
-        let (Some(request), Some(person), Some(ticket), Some(end), None) = (
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        ) else {
+        let (Some(request), Some(person), Some(ticket), Some(end), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(BAD);
         };
         if text.len() > MAX || ticket.is_empty() || !ticket.chars().all(part_char) {

@@ -119,10 +119,9 @@ impl fmt::Display for Flaw {
             Self::Nonce => write!(f, "the nonce is not 32 bytes"),
             Self::KeyId => write!(f, "the key ID is not what was granted"),
             Self::Principals => write!(f, "the principals are not those that were granted"),
-            Self::Width => write!(
-                f,
-                "bare account names and login@host are signed by different CAs"
-            ),
+            Self::Width => {
+                write!(f, "bare account names and login@host are signed by different CAs")
+            }
             Self::Ca => write!(f, "the CA key is not one of the pinned ones"),
             Self::Start => write!(f, "it starts too early or too late"),
             Self::Life => write!(f, "it lives too long"),
@@ -193,11 +192,7 @@ fn principals(view: &Tbs<'_>, keys: &Keys, may: &Allowance<'_>) -> Result<(), Fl
     } else {
         return Err(Flaw::Ca);
     };
-    if names.iter().all(|name| name.is_bare() == bare) {
-        Ok(())
-    } else {
-        Err(Flaw::Width)
-    }
+    if names.iter().all(|name| name.is_bare() == bare) { Ok(()) } else { Err(Flaw::Width) }
 }
 
 fn life(view: &Tbs<'_>, key_id: &KeyId, may: &Allowance<'_>) -> Result<(), Flaw> {
@@ -219,9 +214,7 @@ fn life(view: &Tbs<'_>, key_id: &KeyId, may: &Allowance<'_>) -> Result<(), Flaw>
 }
 
 fn sorted(options: &[OptionField<'_>]) -> Result<(), Flaw> {
-    let ordered = options
-        .windows(2)
-        .all(|pair| matches!(pair, [(a, _), (b, _)] if a < b));
+    let ordered = options.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if a < b));
     if ordered { Ok(()) } else { Err(Flaw::Order) }
 }
 
@@ -233,10 +226,8 @@ fn critical(options: &[OptionField<'_>], may: &Allowance<'_>) -> Result<(), Flaw
         let mut r = Reader::new(data);
         let value = r.text("option data").map_err(|_| flaw())?;
         r.end("option data").map_err(|_| flaw())?;
-        let at = wanted
-            .iter()
-            .position(|(want, is)| want == name && is == value)
-            .ok_or_else(flaw)?;
+        let at =
+            wanted.iter().position(|(want, is)| want == name && is == value).ok_or_else(flaw)?;
         wanted.remove(at);
     }
     match wanted.first() {
@@ -281,15 +272,9 @@ fn subject(view: &Tbs<'_>, keys: &Keys, may: &Allowance<'_>) -> Result<(), Flaw>
         return Err(Flaw::Malformed(Malformed("subject key")));
     }
     fit(&key).map_err(Flaw::Subject)?;
-    let own = [&keys.user_ca, &keys.bare_ca]
-        .into_iter()
-        .chain(&keys.never_subjects);
+    let own = [&keys.user_ca, &keys.bare_ca].into_iter().chain(&keys.never_subjects);
     if own.into_iter().any(|blob| *blob == view.subject) {
         return Err(Flaw::OwnKey);
     }
-    if super::fingerprint(&key) == may.subject {
-        Ok(())
-    } else {
-        Err(Flaw::OtherKey)
-    }
+    if super::fingerprint(&key) == may.subject { Ok(()) } else { Err(Flaw::OtherKey) }
 }

@@ -7,6 +7,7 @@ pub mod draft;
 pub mod key_id;
 pub mod lint;
 pub mod names;
+pub mod safe;
 pub mod subject;
 pub mod time;
 pub mod wire;

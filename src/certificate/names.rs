@@ -74,9 +74,7 @@ macro_rules! name {
 fn plain(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && text
-            .bytes()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
 }
 
 name!(
@@ -151,10 +149,7 @@ impl FromStr for Reason {
     fn from_str(text: &str) -> Result<Self, BadName> {
         let text = text.trim();
         if text.is_empty() || text.chars().count() > 400 || text.chars().any(char::is_control) {
-            return Err(BadName {
-                what: "a reason",
-                rule: "one line of 1 to 400 characters",
-            });
+            return Err(BadName { what: "a reason", rule: "one line of 1 to 400 characters" });
         }
         Ok(Self(text.to_owned()))
     }
@@ -198,15 +193,11 @@ impl fmt::Display for Principal {
 impl FromStr for Principal {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {
-        let bad = |_| BadName {
-            what: "a principal",
-            rule: "login@host, each of a-z 0-9 . _ -",
-        };
+        let bad = |_| BadName { what: "a principal", rule: "login@host, each of a-z 0-9 . _ -" };
         match text.split_once('@') {
-            Some((login, host)) => Ok(Self::At(
-                login.parse().map_err(bad)?,
-                host.parse().map_err(bad)?,
-            )),
+            Some((login, host)) => {
+                Ok(Self::At(login.parse().map_err(bad)?, host.parse().map_err(bad)?))
+            }
             None => Ok(Self::Bare(text.parse().map_err(bad)?)),
         }
     }
@@ -249,28 +240,14 @@ mod tests {
             assert!(bad.parse::<Principal>().is_err(), "{bad:?} was taken");
         }
         let at: Principal = "deploy@web01".parse().unwrap();
-        assert_eq!(
-            (at.to_string().as_str(), at.is_bare()),
-            ("deploy@web01", false)
-        );
+        assert_eq!((at.to_string().as_str(), at.is_bare()), ("deploy@web01", false));
         assert!("root".parse::<Principal>().unwrap().is_bare());
     }
 
     #[test]
     fn a_ticket_id_is_one_path_segment() {
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "a%2eb",
-            "a@b",
-            "a?b",
-            "ä",
-            "-x",
-            "a b",
-            &"1".repeat(65),
-        ] {
+        for bad in ["", ".", "..", "a/b", "a%2eb", "a@b", "a?b", "ä", "-x", "a b", &"1".repeat(65)]
+        {
             assert!(bad.parse::<TicketId>().is_err(), "{bad:?} was taken");
         }
         for good in ["OPS-7", "#12", "12", "team.ops_3"] {

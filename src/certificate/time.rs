@@ -40,10 +40,7 @@ impl UnixTime {
 
     /// `20261122T054000Z`, as a key ID writes the grant's end.
     pub fn compact(self) -> String {
-        self.to_string()
-            .chars()
-            .filter(|c| !matches!(c, '-' | ':'))
-            .collect()
+        self.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect()
     }
 
     /// Reads exactly what [`Self::compact`] writes.
@@ -80,16 +77,11 @@ impl FromStr for UnixTime {
     type Err = &'static str;
     /// Reads RFC 3339 in UTC with whole seconds, exactly as written by `Display`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let time: jiff::Timestamp = text
-            .parse()
-            .map_err(|_| "not a time as 2026-11-22T05:40:00Z")?;
+        let time: jiff::Timestamp =
+            text.parse().map_err(|_| "not a time as 2026-11-22T05:40:00Z")?;
         let secs = u64::try_from(time.as_second()).map_err(|_| "a time before 1970")?;
         let time = Self::from_secs(secs);
-        if time.to_string() == text {
-            Ok(time)
-        } else {
-            Err("not a time as 2026-11-22T05:40:00Z")
-        }
+        if time.to_string() == text { Ok(time) } else { Err("not a time as 2026-11-22T05:40:00Z") }
     }
 }
 
@@ -101,9 +93,7 @@ impl serde::Serialize for UnixTime {
 
 impl<'de> serde::Deserialize<'de> for UnixTime {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -152,10 +142,7 @@ impl FromStr for Span {
             if let Some(digit) = c.to_digit(10) {
                 let so_far = number.unwrap_or(0);
                 number = Some(
-                    so_far
-                        .checked_mul(10)
-                        .and_then(|n| n.checked_add(digit.into()))
-                        .ok_or(BAD)?,
+                    so_far.checked_mul(10).and_then(|n| n.checked_add(digit.into())).ok_or(BAD)?,
                 );
                 continue;
             }
@@ -181,8 +168,7 @@ impl FromStr for Span {
 impl<'de> serde::Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
-        text.parse()
-            .map_err(|why| serde::de::Error::custom(format!("{text:?} is {why}")))
+        text.parse().map_err(|why| serde::de::Error::custom(format!("{text:?} is {why}")))
     }
 }
 
@@ -196,14 +182,7 @@ mod tests {
         assert_eq!(time.to_string(), "2026-11-22T05:40:00Z");
         assert_eq!(time.compact(), "20261122T054000Z");
         assert_eq!(UnixTime::from_compact("20261122T054000Z"), Some(time));
-        for secs in [
-            0,
-            1,
-            951_782_399,
-            2_147_483_648,
-            4_294_967_296,
-            UnixTime::MAX.secs(),
-        ] {
+        for secs in [0, 1, 951_782_399, 2_147_483_648, 4_294_967_296, UnixTime::MAX.secs()] {
             let time = UnixTime::from_secs(secs);
             assert_eq!(UnixTime::from_compact(&time.compact()), Some(time));
             assert_eq!(time.to_string().parse(), Ok(time));
@@ -223,13 +202,9 @@ mod tests {
 
     #[test]
     fn lengths_of_time_are_what_people_type() {
-        for (text, secs) in [
-            ("90s", 90),
-            ("5m", 300),
-            ("1h", 3600),
-            ("1h30m", 5400),
-            ("2d", 172_800),
-        ] {
+        for (text, secs) in
+            [("90s", 90), ("5m", 300), ("1h", 3600), ("1h30m", 5400), ("2d", 172_800)]
+        {
             assert_eq!(text.parse(), Ok(Span::secs(secs)), "{text}");
         }
         for bad in [
@@ -247,14 +222,9 @@ mod tests {
         ] {
             assert!(bad.parse::<Span>().is_err(), "{bad:?} was taken");
         }
-        for (secs, text) in [
-            (300, "5m"),
-            (3600, "1h"),
-            (5400, "1h30m"),
-            (90, "90s"),
-            (605, "10m5s"),
-            (7, "7s"),
-        ] {
+        for (secs, text) in
+            [(300, "5m"), (3600, "1h"), (5400, "1h30m"), (90, "90s"), (605, "10m5s"), (7, "7s")]
+        {
             assert_eq!(Span::secs(secs).to_string(), text);
         }
     }

@@ -71,11 +71,7 @@ impl<'a> Reader<'a> {
 
     /// Nothing may be left.
     pub fn end(&self, what: &'static str) -> Result<(), Malformed> {
-        if self.is_empty() {
-            Ok(())
-        } else {
-            Err(Malformed(what))
-        }
+        if self.is_empty() { Ok(()) } else { Err(Malformed(what)) }
     }
 }
 

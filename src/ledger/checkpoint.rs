@@ -33,23 +33,13 @@ impl TreeHead {
         if origin.is_empty() {
             return Err(BAD);
         }
-        Ok(Self {
-            origin: origin.to_owned(),
-            size,
-            root,
-        })
+        Ok(Self { origin: origin.to_owned(), size, root })
     }
 }
 
 impl fmt::Display for TreeHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}\n{}\n{}\n",
-            self.origin,
-            self.size,
-            self.root.to_base64()
-        )
+        write!(f, "{}\n{}\n{}\n", self.origin, self.size, self.root.to_base64())
     }
 }
 
@@ -83,11 +73,7 @@ impl Checkpoint {
     pub fn parse(text: &str) -> Result<Self, BadNote> {
         let note: Note = text.parse()?;
         let head = TreeHead::parse(&note.text)?;
-        Ok(Self {
-            head,
-            text: text.to_owned(),
-            note,
-        })
+        Ok(Self { head, text: text.to_owned(), note })
     }
 
     /// The checkpoint with one more signature line.
@@ -115,9 +101,7 @@ impl Checkpoint {
 
     /// Checks a witness's cosignature and gives its time.
     pub fn check_cosigned(&self, witness: &VerifierKey) -> Result<UnixTime, BadNote> {
-        witness
-            .check(&self.note)?
-            .ok_or(BadNote::Format("not a cosignature's key"))
+        witness.check(&self.note)?.ok_or(BadNote::Format("not a cosignature's key"))
     }
 
     /// How many signatures it carries, whoever they are of.

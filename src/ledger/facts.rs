@@ -48,13 +48,7 @@ pub fn write<B: Serialize>(
     node: &str,
     body: &B,
 ) -> Option<Vec<u8>> {
-    let header = Header {
-        v: 1,
-        kind,
-        salt: base64(&salt),
-        time,
-        node: node.to_owned(),
-    };
+    let header = Header { v: 1, kind, salt: base64(&salt), time, node: node.to_owned() };
     let bytes = serde_json::to_vec(&Whole { header, body }).ok()?;
     (bytes.len() <= MAX).then_some(bytes)
 }
@@ -190,9 +184,7 @@ mod principals {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Principal>, D::Error> {
         let all = Vec::<String>::deserialize(d)?;
-        all.iter()
-            .map(|text| text.parse().map_err(serde::de::Error::custom))
-            .collect()
+        all.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
     }
 }
 

@@ -24,14 +24,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for parsing.
-    const ALL: [Self; 6] = [
-        Self::Certificate,
-        Self::Grant,
-        Self::Refusal,
-        Self::Policy,
-        Self::People,
-        Self::Hosts,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Certificate, Self::Grant, Self::Refusal, Self::Policy, Self::People, Self::Hosts];
 
     /// The word in the leaf and in the facts.
     pub fn word(self) -> &'static str {
@@ -64,9 +58,7 @@ impl serde::Serialize for Kind {
 
 impl<'de> serde::Deserialize<'de> for Kind {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -102,20 +94,12 @@ pub struct Leaf {
 impl Leaf {
     /// The leaf of a certificate.
     pub fn certificate(tbs: &[u8], facts: &[u8]) -> Self {
-        Self {
-            kind: Kind::Certificate,
-            tbs: Some(Hash::of(tbs)),
-            facts: Hash::of(facts),
-        }
+        Self { kind: Kind::Certificate, tbs: Some(Hash::of(tbs)), facts: Hash::of(facts) }
     }
 
     /// The leaf of anything else.
     pub fn other(kind: Kind, facts: &[u8]) -> Self {
-        Self {
-            kind,
-            tbs: None,
-            facts: Hash::of(facts),
-        }
+        Self { kind, tbs: None, facts: Hash::of(facts) }
     }
 
     /// The leaf's hash in the tree.
@@ -127,12 +111,7 @@ impl Leaf {
 impl fmt::Display for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tbs = self.tbs.map_or_else(|| "-".to_owned(), Hash::to_base64);
-        write!(
-            f,
-            "hallpass.v1 {}\n{tbs}\n{}\n",
-            self.kind.word(),
-            self.facts.to_base64()
-        )
+        write!(f, "hallpass.v1 {}\n{tbs}\n{}\n", self.kind.word(), self.facts.to_base64())
     }
 }
 
@@ -142,17 +121,11 @@ impl FromStr for Leaf {
         let mut lines = text.split('\n');
         let mut line = || lines.next().ok_or(BadLeaf("fewer than three lines"));
         let (first, second, third, end) = (line()?, line()?, line()?, line()?);
-        let kind: Kind = first
-            .strip_prefix("hallpass.v1 ")
-            .ok_or(BadLeaf("not hallpass.v1"))?
-            .parse()?;
+        let kind: Kind =
+            first.strip_prefix("hallpass.v1 ").ok_or(BadLeaf("not hallpass.v1"))?.parse()?;
         let hash =
             |text| Hash::from_base64(text).ok_or(BadLeaf("a hash that is not 32 bytes of base64"));
-        let tbs = if second == "-" {
-            None
-        } else {
-            Some(hash(second)?)
-        };
+        let tbs = if second == "-" { None } else { Some(hash(second)?) };
         let facts = hash(third)?;
         if !end.is_empty() || lines.next().is_some() {
             return Err(BadLeaf("more than three lines"));

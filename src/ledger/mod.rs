@@ -1,8 +1,23 @@
 //! The ledger: the append-only log of everything the desk did.
+//!
+//! `leaf`, `tree`, `note`, `checkpoint`, `proof` and `facts` are formats, pure; `edge`, `store`,
+//! `recorded` and `record` keep them on a disk; `verify` believes none of it.
 
 pub mod checkpoint;
+#[cfg(feature = "desk")]
+pub mod edge;
+#[cfg(feature = "desk")]
+pub mod export;
 pub mod facts;
 pub mod leaf;
 pub mod note;
 pub mod proof;
+#[cfg(feature = "desk")]
+pub mod record;
+#[cfg(feature = "desk")]
+pub mod recorded;
+#[cfg(feature = "desk")]
+pub mod store;
 pub mod tree;
+#[cfg(feature = "desk")]
+pub mod verify;

@@ -65,18 +65,12 @@ impl VerifierKey {
         if name.is_empty()
             || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
         {
-            return Err(BadNote::Format(
-                "a key's name has no spaces and no plus sign",
-            ));
+            return Err(BadNote::Format("a key's name has no spaces and no plus sign"));
         }
         if key.is_weak() {
             return Err(BadNote::Format("a key of small order"));
         }
-        Ok(Self {
-            name: name.to_owned(),
-            kind,
-            key,
-        })
+        Ok(Self { name: name.to_owned(), kind, key })
     }
 
     /// The key's name.
@@ -109,13 +103,9 @@ impl VerifierKey {
     pub fn check(&self, note: &Note) -> Result<Option<UnixTime>, BadNote> {
         let forged = || BadNote::Forged(self.name.clone());
         let id = self.id();
-        let mut lines = note
-            .signatures
-            .iter()
-            .filter(|s| s.name == self.name && s.bytes.starts_with(&id));
-        let line = lines
-            .next()
-            .ok_or_else(|| BadNote::Unsigned(self.name.clone()))?;
+        let mut lines =
+            note.signatures.iter().filter(|s| s.name == self.name && s.bytes.starts_with(&id));
+        let line = lines.next().ok_or_else(|| BadNote::Unsigned(self.name.clone()))?;
         if lines.next().is_some() {
             return Err(BadNote::Format("two signatures of one key"));
         }
@@ -125,17 +115,11 @@ impl VerifierKey {
             SignatureType::Cosignature => {
                 let (time, signature) = rest.split_first_chunk::<8>().ok_or_else(forged)?;
                 let time = u64::from_be_bytes(*time);
-                (
-                    cosigned(time, &note.text),
-                    signature,
-                    Some(UnixTime::from_secs(time)),
-                )
+                (cosigned(time, &note.text), signature, Some(UnixTime::from_secs(time)))
             }
         };
         let signature = Signature::from_slice(signature).map_err(|_| forged())?;
-        self.key
-            .verify_strict(&message, &signature)
-            .map_err(|_| forged())?;
+        self.key.verify_strict(&message, &signature).map_err(|_| forged())?;
         Ok(time)
     }
 }
@@ -145,12 +129,7 @@ impl fmt::Display for VerifierKey {
         let [a, b, c, d] = self.id();
         let mut material = vec![self.kind.byte()];
         material.extend(self.key.as_bytes());
-        write!(
-            f,
-            "{}+{a:02x}{b:02x}{c:02x}{d:02x}+{}",
-            self.name,
-            base64(&material)
-        )
+        write!(f, "{}+{a:02x}{b:02x}{c:02x}{d:02x}+{}", self.name, base64(&material))
     }
 }
 
@@ -171,11 +150,7 @@ impl FromStr for VerifierKey {
         let key = VerifyingKey::from_bytes(&key).map_err(|_| BAD)?;
         let vkey = Self::new(name, kind, key)?;
         // The id is a function of the rest: a text with another id is not this key.
-        if vkey.to_string() == text {
-            Ok(vkey)
-        } else {
-            Err(BAD)
-        }
+        if vkey.to_string() == text { Ok(vkey) } else { Err(BAD) }
     }
 }
 
@@ -245,9 +220,7 @@ impl FromStr for Note {
             return Err(Format("too long, or control characters"));
         }
         // The text ends at the last empty line.
-        let at = note
-            .rfind("\n\n")
-            .ok_or(Format("no empty line before the signatures"))?;
+        let at = note.rfind("\n\n").ok_or(Format("no empty line before the signatures"))?;
         let (text, lines) = (note.get(..=at), note.get(at + 2..));
         let (Some(text), Some(lines)) = (text, lines) else {
             return Err(Format("no signatures"));
@@ -257,28 +230,20 @@ impl FromStr for Note {
         }
         let mut signatures = Vec::new();
         for line in lines.lines() {
-            let line = line
-                .strip_prefix("\u{2014} ")
-                .ok_or(Format("a line that is no signature"))?;
-            let (name, bytes) = line
-                .split_once(' ')
-                .ok_or(Format("a line that is no signature"))?;
+            let line =
+                line.strip_prefix("\u{2014} ").ok_or(Format("a line that is no signature"))?;
+            let (name, bytes) =
+                line.split_once(' ').ok_or(Format("a line that is no signature"))?;
             let bytes = unbase64(bytes).ok_or(Format("a signature that is not base64"))?;
             if name.is_empty() || bytes.len() < 5 {
                 return Err(Format("a line that is no signature"));
             }
-            signatures.push(SignatureLine {
-                name: name.to_owned(),
-                bytes,
-            });
+            signatures.push(SignatureLine { name: name.to_owned(), bytes });
         }
         if signatures.is_empty() || signatures.len() > 16 {
             return Err(Format("no signatures, or more than sixteen"));
         }
-        Ok(Self {
-            text: text.to_owned(),
-            signatures,
-        })
+        Ok(Self { text: text.to_owned(), signatures })
     }
 }
 
@@ -324,20 +289,11 @@ mod tests {
         .unwrap();
         let line = key.sign("text\n", UnixTime::from_secs(1_679_315_147));
         let note: Note = format!("text\n\n{line}").parse().unwrap();
-        assert_eq!(
-            key.public().check(&note),
-            Ok(Some(UnixTime::from_secs(1_679_315_147)))
-        );
+        assert_eq!(key.public().check(&note), Ok(Some(UnixTime::from_secs(1_679_315_147))));
         // One key, two types: the ids differ, so one is never read as the other.
-        let plain = NoteKey::new(
-            "w.example/1",
-            SignatureType::Ed25519,
-            SigningKey::from_bytes(&[7; 32]),
-        )
-        .unwrap();
-        assert_eq!(
-            plain.public().check(&note),
-            Err(BadNote::Unsigned("w.example/1".into()))
-        );
+        let plain =
+            NoteKey::new("w.example/1", SignatureType::Ed25519, SigningKey::from_bytes(&[7; 32]))
+                .unwrap();
+        assert_eq!(plain.public().check(&note), Err(BadNote::Unsigned("w.example/1".into())));
     }
 }

@@ -39,12 +39,7 @@ pub struct Proof {
 
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{FIRST_LINE}\nextra {}\nindex {}",
-            self.facts.to_base64(),
-            self.index
-        )?;
+        writeln!(f, "{FIRST_LINE}\nextra {}\nindex {}", self.facts.to_base64(), self.index)?;
         for hash in &self.hashes {
             writeln!(f, "{}", hash.to_base64())?;
         }
@@ -94,20 +89,13 @@ impl Proof {
             return Err(Format("another first line"));
         }
         let facts = lines.next().and_then(|line| line.strip_prefix("extra "));
-        let facts = facts
-            .and_then(Hash::from_base64)
-            .ok_or(Format("no facts' hash in extra"))?;
+        let facts = facts.and_then(Hash::from_base64).ok_or(Format("no facts' hash in extra"))?;
         let index = lines.next().and_then(|line| line.strip_prefix("index "));
         let index = index.and_then(decimal).ok_or(Format("no index"))?;
         let hashes: Option<Vec<Hash>> = lines.map(Hash::from_base64).collect();
         let hashes = hashes.ok_or(Format("a line that is no hash"))?;
         let checkpoint = Checkpoint::parse(checkpoint).map_err(Unproved::Checkpoint)?;
-        Ok(Self {
-            facts,
-            index,
-            hashes,
-            checkpoint,
-        })
+        Ok(Self { facts, index, hashes, checkpoint })
     }
 
     /// Whether this leaf is in the checkpoint's tree.
@@ -137,23 +125,13 @@ pub fn check(
 ) -> Result<Proved, Unproved> {
     let (tbs, text) = strip(stapled).map_err(Unproved::Certificate)?;
     let proof = Proof::parse(text)?;
-    proof
-        .checkpoint
-        .check(ledger)
-        .map_err(Unproved::Checkpoint)?;
-    let cosigned = proof
-        .checkpoint
-        .check_cosigned(signer)
-        .map_err(Unproved::Checkpoint)?;
+    proof.checkpoint.check(ledger).map_err(Unproved::Checkpoint)?;
+    let cosigned = proof.checkpoint.check_cosigned(signer).map_err(Unproved::Checkpoint)?;
     let serial = Tbs::parse(&tbs).map_err(Unproved::Certificate)?.serial;
     if proof.index.checked_add(1) != Some(serial) {
         return Err(Unproved::Serial);
     }
-    let leaf = Leaf {
-        kind: Kind::Certificate,
-        tbs: Some(Hash::of(&tbs)),
-        facts: proof.facts,
-    };
+    let leaf = Leaf { kind: Kind::Certificate, tbs: Some(Hash::of(&tbs)), facts: proof.facts };
     if !proof.includes(&leaf) {
         return Err(Unproved::NotIncluded);
     }

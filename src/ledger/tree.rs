@@ -18,13 +18,7 @@ impl Hash {
 
     /// The hash of a leaf record: SHA-256 of 0x00 and the record.
     pub fn of_leaf(record: &[u8]) -> Self {
-        Self(
-            Sha256::new()
-                .chain_update([0])
-                .chain_update(record)
-                .finalize()
-                .into(),
-        )
+        Self(Sha256::new().chain_update([0]).chain_update(record).finalize().into())
     }
 
     /// The hash of an inner node: SHA-256 of 0x01 and its children.
@@ -115,10 +109,7 @@ pub fn hash_of<N: Nodes>(nodes: &N, (from, to): Leaves) -> Result<Hash, N::Error
         return nodes.node(level, from >> level);
     }
     let middle = from + split(n);
-    Ok(Hash::of_children(
-        hash_of(nodes, (from, middle))?,
-        hash_of(nodes, (middle, to))?,
-    ))
+    Ok(Hash::of_children(hash_of(nodes, (from, middle))?, hash_of(nodes, (middle, to))?))
 }
 
 /// The root of the tree of the first `size` leaves.
@@ -183,17 +174,13 @@ pub fn climb(leaf: Hash, index: u64, size: u64, proof: &[Hash]) -> Option<Hash> 
     if index >= size || path.len() != proof.len() {
         return None;
     }
-    Some(
-        path.iter()
-            .zip(proof)
-            .fold(leaf, |hash, ((from, _), sibling)| {
-                if *from > index {
-                    Hash::of_children(hash, *sibling)
-                } else {
-                    Hash::of_children(*sibling, hash)
-                }
-            }),
-    )
+    Some(path.iter().zip(proof).fold(leaf, |hash, ((from, _), sibling)| {
+        if *from > index {
+            Hash::of_children(hash, *sibling)
+        } else {
+            Hash::of_children(*sibling, hash)
+        }
+    }))
 }
 
 /// Whether `proof` shows that a tree of `old` leaves with `old_root` is a start of the tree of
@@ -266,9 +253,7 @@ mod tests {
     }
 
     fn hashes(tree: &ByDefinition, path: Vec<Leaves>) -> Vec<Hash> {
-        path.into_iter()
-            .map(|leaves| hash_of(tree, leaves).unwrap())
-            .collect()
+        path.into_iter().map(|leaves| hash_of(tree, leaves).unwrap()).collect()
     }
 
     #[test]
@@ -288,11 +273,7 @@ mod tests {
                 let leaf = tree.0[i as usize];
                 assert_eq!(climb(leaf, i, n, &proof), Some(top));
                 for other in (0..n).filter(|other| *other != i) {
-                    assert_ne!(
-                        climb(leaf, other, n, &proof),
-                        Some(top),
-                        "{i} as {other} of {n}"
-                    );
+                    assert_ne!(climb(leaf, other, n, &proof), Some(top), "{i} as {other} of {n}");
                 }
                 assert_eq!(climb(leaf, n, n, &proof), None);
                 let mut longer = proof.clone();

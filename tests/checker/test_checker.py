@@ -585,6 +585,31 @@ class Command(Folder):
             with self.subTest(text), self.assertRaises(formats.Invalid):
                 parse(text)
 
+    def test_names_of_verifier_keys(self):
+        for name in ("", "a b", "a\u2003b", "a\tb"):
+            with self.subTest(name), self.assertRaises(formats.Invalid):
+                formats.VerifierKey.parse(Key("ledger", name, 0x01).vkey, 0x01)
+
+    def test_authorities(self):
+        good = self.write("cert.pub", issuer.certificate_line(issue()))
+        kind, key = string(b"ssh-ed25519"), string(CA.public)
+        for text in (
+            "",
+            "ssh-ed25519",
+            f"ssh-rsa {b64(CA.blob)}",
+            f"ssh-ed25519 {b64(string(b'ssh-rsa') + key)}",
+            f"ssh-ed25519 {b64(kind + key + b'x')}",
+            f"ssh-ed25519 {b64(kind + string(CA.public[:31]))}",
+            f"ssh-ed25519 {b64(kind + key[:-1])}",
+            f"ssh-ed25519 {b64(CA.blob)[:-1]}",
+        ):
+            with self.subTest(text):
+                ca = self.write("bad.pub", text + "\n")
+                self.usage("--ca", ca, "--ledger", self.ledger, "--signer", self.signer, good)
+        more = self.write("more.pub", CA.pub + Key("other CA").pub)
+        keys = ("--ca", more, "--ledger", self.ledger, "--signer", self.signer)
+        self.assertEqual(run(check_certificate.main, *keys, good)[0], 0)
+
     def test_note_of_the_specification(self):
         vkey = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
         signature = (
@@ -815,10 +840,13 @@ class Export(Folder):
         self.facts("the facts' v is not 1", lambda facts: facts.replace(b'"v": 1', b'"v": true'))
         other = "the facts name another kind than the leaf"
         self.facts(other, lambda facts: facts.replace(b"certificate", b"request"))
-        self.facts(
-            "the facts' salt is not 16 bytes",
-            lambda facts: re.sub(rb'"salt": "[^"]*"', b'"salt": "AAAA"', facts),
-        )
+        for reason, salt in (
+            ("the facts' salt is not 16 bytes", b'"AAAA"'),
+            ("the facts' salt is not base64", b'"\\ud800"'),
+            ("the facts' salt is not a string", b"16"),
+        ):
+            change = b'"salt": ' + salt.replace(b"\\", b"\\\\")
+            self.facts(reason, lambda f, change=change: re.sub(rb'"salt": "[^"]*"', change, f))
 
     def test_json(self):
         lines = issuer.export_lines(issuer.export_entries())

@@ -1,0 +1,199 @@
+//! `ca.toml`: where things are, and the limits of the door.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::ConfigError;
+use crate::certificate::names::HostName;
+use crate::certificate::time::Span;
+
+/// `ca.toml`. Unknown keys are errors; paths are relative to the folder the file is in.
+///
+/// There is no secret in it. Whoever can write it decides whom hallpass believes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ca {
+    /// The CA's name, a host name. It never changes: the ledger's origin is `NAME/1`.
+    pub name: HostName,
+    /// The SSH door.
+    pub front: Front,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The signer.
+    pub signer: Signer,
+    /// The public keys that servers and clients trust.
+    pub trust: TrustFiles,
+    /// What decides: who may change these files decides who gets in where.
+    pub files: Files,
+    /// Where tickets are looked up.
+    #[serde(default)]
+    pub tracker: Vec<Tracker>,
+}
+
+/// The SSH door.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Front {
+    /// Addresses and ports to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// The daemon's own SSH host key. Who can read it can pretend to be the CA's door, not the CA.
+    pub host_key: PathBuf,
+    /// How long a login may take.
+    #[serde(default = "Front::default_login_deadline")]
+    pub login_deadline: Span,
+    /// How many connections at once.
+    #[serde(default = "Front::default_max_connections")]
+    pub max_connections: usize,
+    /// Whether TCP_QUICKACK is set again after each read until the command runs. Off, a stock client
+    /// loses 40 ms to delayed acknowledgements in one login of four.
+    #[serde(default = "Front::default_quickack")]
+    pub quickack: bool,
+}
+
+impl Front {
+    fn default_login_deadline() -> Span {
+        Span::secs(20)
+    }
+    fn default_max_connections() -> usize {
+        1024
+    }
+    fn default_quickack() -> bool {
+        true
+    }
+}
+
+/// The ledger.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// The database. Who can write it can lose the ledger, but not rewrite it unnoticed.
+    pub database: PathBuf,
+    /// The newest cosigned checkpoint, public.
+    pub checkpoint: PathBuf,
+    /// The key that signs checkpoints. Alone it can do nothing: the signer cosigns.
+    pub key: PathBuf,
+    /// Its verifier key, public.
+    pub vkey: PathBuf,
+}
+
+/// The signer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signer {
+    /// The socket it listens on. Who can connect as the daemon's user can have certificates logged and signed.
+    pub socket: PathBuf,
+    /// Its verifier key, public.
+    pub vkey: PathBuf,
+    /// Its configuration, where `hallpass serve` is to start the signer by itself: right for a trial.
+    pub spawn: Option<PathBuf>,
+}
+
+/// Public keys. Changing one of these changes what is printed and checked, not what servers trust.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustFiles {
+    /// The user CA that signs.
+    pub user_ca: PathBuf,
+    /// The next one, trusted from the first day.
+    pub user_ca_next: PathBuf,
+    /// The emergency one, whose private key is kept offline.
+    pub emergency_ca: PathBuf,
+    /// The user CA for bare account names.
+    pub bare_ca: PathBuf,
+    /// The host CA.
+    pub host_ca: PathBuf,
+}
+
+/// What decides.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// The policy.
+    pub policy: PathBuf,
+    /// People, their keys and groups.
+    pub people: PathBuf,
+    /// Hosts, their accounts and tags.
+    pub hosts: PathBuf,
+}
+
+/// A tracker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tracker {
+    /// Its name, in policy and facts.
+    pub name: HostName,
+    /// The kind of tracker: `folder`, one TOML file a ticket.
+    pub kind: TrackerKind,
+    /// The folder. Who can write to it can make tickets.
+    pub path: PathBuf,
+}
+
+/// The kinds of trackers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrackerKind {
+    /// The built-in one.
+    Folder,
+}
+
+impl Ca {
+    /// Reads `ca.toml`.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = super::read(path)?;
+        let mut ca: Self = super::parse(path, &text)?;
+        if ca.front.listen.is_empty() {
+            return Err(ConfigError::in_file(path, "front.listen names no address"));
+        }
+        if let [_, second, ..] = ca.tracker.as_slice() {
+            return Err(ConfigError::in_file(
+                path,
+                &format!(
+                    "tracker {} is one too many: several trackers need rules for which ticket is whose, which are not built yet",
+                    second.name
+                ),
+            ));
+        }
+        let base = path.parent().unwrap_or(Path::new(".")).to_owned();
+        for file in ca.paths() {
+            *file = base.join(&*file);
+        }
+        Ok(ca)
+    }
+
+    fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let Self { front, ledger, signer, trust, files, tracker, name: _ } = self;
+        let TrustFiles { user_ca, user_ca_next, emergency_ca, bare_ca, host_ca } = trust;
+        [
+            &mut front.host_key,
+            &mut ledger.database,
+            &mut ledger.checkpoint,
+            &mut ledger.key,
+            &mut ledger.vkey,
+            &mut signer.socket,
+            &mut signer.vkey,
+            user_ca,
+            user_ca_next,
+            emergency_ca,
+            bare_ca,
+            host_ca,
+            &mut files.policy,
+            &mut files.people,
+            &mut files.hosts,
+        ]
+        .into_iter()
+        .chain(&mut signer.spawn)
+        .chain(tracker.iter_mut().map(|tracker| &mut tracker.path))
+    }
+
+    /// The ledger's origin and the name of its key in this generation.
+    pub fn origin(&self) -> String {
+        format!("{}/1", self.name)
+    }
+
+    /// The name of the signer's cosigning key.
+    pub fn cosigner(&self) -> String {
+        format!("{}/signer", self.name)
+    }
+}

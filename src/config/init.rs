@@ -1,0 +1,190 @@
+//! `hallpass init`: everything for a trial in one folder, once.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::SigningKey;
+use rand::Rng as _;
+use ssh_key::{Algorithm, LineEnding, PrivateKey};
+
+use super::ca::Ca;
+use super::{ConfigError, Deciding};
+use crate::certificate::names::{HostName, RequestId};
+use crate::ledger::note::{NoteKey, SignatureType};
+use crate::ledger::store::Store;
+use crate::signer::mark::{ListFile, MarkFile};
+
+/// What to make.
+#[derive(Debug)]
+pub struct Init {
+    /// The folder; it must not exist, or be empty.
+    pub dir: PathBuf,
+    /// The CA's name.
+    pub name: HostName,
+    /// Where the door listens.
+    pub listen: SocketAddr,
+    /// Whether to write the example team.
+    pub example: bool,
+}
+
+/// What was made, beside files.
+pub struct Made {
+    /// `ca.toml`, read back.
+    pub ca: Ca,
+    /// The passphrase of the emergency key: shown once, kept nowhere.
+    pub emergency_passphrase: String,
+}
+
+/// The example, which is also what the demo and the tests boot.
+mod example {
+    pub(super) const CA: &str = include_str!("../../ca-config/ca.toml");
+    pub(super) const SIGNER: &str = include_str!("../../ca-config/signer.toml");
+    pub(super) const POLICY: &str = include_str!("../../ca-config/policy.cedar");
+    pub(super) const PEOPLE: &str = include_str!("../../ca-config/people.toml");
+    pub(super) const HOSTS: &str = include_str!("../../ca-config/hosts.toml");
+    pub(super) const TICKETS: [(&str, &str); 3] = [
+        ("OPS-7.toml", include_str!("../../ca-config/tickets/OPS-7.toml")),
+        ("OPS-8.toml", include_str!("../../ca-config/tickets/OPS-8.toml")),
+        ("OPS-9.toml", include_str!("../../ca-config/tickets/OPS-9.toml")),
+    ];
+}
+
+/// What a new folder holds without the example: nobody, nothing, and a policy that permits nothing.
+mod empty {
+    pub(super) const POLICY: &str = "\
+// Offers: each permit is one, its annotations are its terms. Nothing is permitted yet.
+// hallpass init --example writes a real team's; hallpass check says what is understood.
+";
+    pub(super) const PEOPLE: &str = "\
+# Who there is. hallpass person add NAME --key FILE --group GROUP writes one here.
+# Whoever can write this file decides whose key is whose.
+groups = []
+";
+    pub(super) const HOSTS: &str = "\
+# Which hosts there are. hallpass host add NAME --login ACCOUNT --tag TAG writes one here.
+# Whoever can write this file decides which accounts can be asked for.
+tags = []
+";
+}
+
+/// The placeholders in the example's `ca.toml` and `signer.toml`.
+const NAME: &str = "ca.example";
+const LISTEN: &str = "127.0.0.1:2222";
+
+/// Makes the folder. On an error what was made so far is left to be looked at; a second try asks for
+/// another folder, because keys are never overwritten.
+pub fn init(init: &Init) -> Result<Made, ConfigError> {
+    let dir = &init.dir;
+    let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+    if taken {
+        return Err(ConfigError::in_file(
+            dir,
+            "is not empty: a CA is made once, in a folder of its own",
+        ));
+    }
+    for folder in ["", "keys", "state", "state/signer", "tickets"] {
+        let path = dir.join(folder);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|why| ConfigError::in_file(&path, &why.to_string()))?;
+    }
+    let name = init.name.as_str();
+    let fill = |text: &str| text.replace(NAME, name).replace(LISTEN, &init.listen.to_string());
+    let (policy, people, hosts) = if init.example {
+        (example::POLICY, example::PEOPLE, example::HOSTS)
+    } else {
+        (empty::POLICY, empty::PEOPLE, empty::HOSTS)
+    };
+    for (file, text) in [
+        ("ca.toml", fill(example::CA)),
+        ("signer.toml", fill(example::SIGNER)),
+        ("policy.cedar", policy.to_owned()),
+        ("people.toml", people.to_owned()),
+        ("hosts.toml", hosts.to_owned()),
+    ] {
+        write_new(&dir.join(file), text.as_bytes())?;
+    }
+    if init.example {
+        for (file, text) in example::TICKETS {
+            write_new(&dir.join("tickets").join(file), text.as_bytes())?;
+        }
+    }
+
+    let keys = dir.join("keys");
+    for (file, what) in [
+        ("user_ca", "user CA"),
+        ("user_ca_next", "next user CA"),
+        ("bare_ca", "user CA for bare account names"),
+        ("host_ca", "host CA"),
+        ("ssh_host_ed25519", "host key"),
+    ] {
+        write_pair(&keys, file, &new_key(&format!("{name} {what}"))?)?;
+    }
+    let emergency_passphrase = passphrase();
+    let emergency = new_key(&format!("{name} emergency user CA"))?
+        .encrypt(&mut rand::rng(), &emergency_passphrase)
+        .map_err(|why| ConfigError::new(why.to_string()))?;
+    write_pair(&keys, "emergency_ca", &emergency)?;
+    for (file, name, kind) in [
+        ("ledger", format!("{name}/1"), SignatureType::Ed25519),
+        ("signer", format!("{name}/signer"), SignatureType::Cosignature),
+    ] {
+        let key = new_key(&name)?;
+        let secret =
+            key.key_data().ed25519().map(|pair| SigningKey::from_bytes(&pair.private.to_bytes()));
+        let secret = secret.ok_or_else(|| ConfigError::new("no ed25519 key was made"))?;
+        let vkey =
+            NoteKey::new(&name, kind, secret).map_err(|why| ConfigError::new(why.to_string()))?;
+        write_private(&keys.join(file), &key)?;
+        write_new(&keys.join(format!("{file}.vkey")), format!("{}\n", vkey.public()).as_bytes())?;
+    }
+
+    let ca = Ca::load(&dir.join("ca.toml"))?;
+    Deciding::load(&ca)?;
+    Store::create(&ca.ledger.database).map_err(|why| ConfigError::new(why.to_string()))?;
+    let signer = dir.join("state/signer");
+    let state = |why: std::io::Error| ConfigError::in_file(&signer, &why.to_string());
+    ListFile::create(&signer.join("list")).map_err(state)?;
+    // The mark comes last: with it the ledger begins.
+    MarkFile::create(&signer.join("mark")).map_err(state)?;
+    fs::File::open(&signer).and_then(|dir| dir.sync_all()).map_err(state)?;
+    Ok(Made { ca, emergency_passphrase })
+}
+
+fn new_key(comment: &str) -> Result<PrivateKey, ConfigError> {
+    let mut key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)
+        .map_err(|why| ConfigError::new(why.to_string()))?;
+    key.set_comment(comment);
+    Ok(key)
+}
+
+/// 24 characters of Crockford base32, 120 bits, in two words.
+fn passphrase() -> String {
+    let mut rng = rand::rng();
+    let mut word =
+        || RequestId::from_random(rng.next_u64()).as_str().get(1..).unwrap_or_default().to_owned();
+    format!("{}-{}", word(), word())
+}
+
+fn write_pair(keys: &Path, name: &str, key: &PrivateKey) -> Result<(), ConfigError> {
+    write_private(&keys.join(name), key)?;
+    let public = key.public_key().to_openssh().map_err(|why| ConfigError::new(why.to_string()))?;
+    write_new(&keys.join(format!("{name}.pub")), format!("{}\n", public.trim_end()).as_bytes())
+}
+
+fn write_private(path: &Path, key: &PrivateKey) -> Result<(), ConfigError> {
+    let pem = key.to_openssh(LineEnding::LF).map_err(|why| ConfigError::new(why.to_string()))?;
+    write_file(path, pem.as_bytes(), 0o600)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), ConfigError> {
+    write_file(path, bytes, 0o644)
+}
+
+fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ConfigError> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.map_err(|why| ConfigError::in_file(path, &why.to_string()))
+}

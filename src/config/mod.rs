@@ -1,0 +1,144 @@
+//! Configuration: files to types, once, with errors that say where.
+
+pub mod ca;
+pub mod edit;
+pub mod hosts;
+pub mod init;
+pub mod people;
+pub mod trust;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use self::ca::Ca;
+use self::hosts::Hosts;
+use self::people::{People, PersonKind};
+use crate::certificate::draft::Texts;
+use crate::decide::{Policy, World};
+use crate::ledger::tree::Hash;
+
+/// What is wrong with a configuration, for its operator: file, line, column, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    /// Something is wrong in a file.
+    pub fn in_file(path: &Path, what: &str) -> Self {
+        Self(format!("{}: {what}", path.display()))
+    }
+
+    /// Something is wrong that no file shows.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.trim_end())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Everything that decides, as one consistent whole.
+#[derive(Debug)]
+pub struct Config {
+    /// `ca.toml`.
+    pub ca: Ca,
+    /// What decides requests.
+    pub deciding: Arc<Deciding>,
+}
+
+/// People, hosts and policy, and the hashes of their texts.
+#[derive(Debug)]
+pub struct Deciding {
+    /// People.
+    pub people: People,
+    /// Hosts.
+    pub hosts: Hosts,
+    /// The policy.
+    pub policy: Policy,
+    /// The hashes that every certificate's facts name.
+    pub texts: Texts,
+    /// The texts' lengths: policy, people, hosts.
+    pub bytes: [usize; 3],
+}
+
+impl Config {
+    /// Reads `ca.toml` and every file it names.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let ca = Ca::load(path)?;
+        let deciding = Deciding::load(&ca)?;
+        Ok(Self { ca, deciding: Arc::new(deciding) })
+    }
+}
+
+impl Deciding {
+    /// Reads people, hosts and policy, each file once.
+    pub fn load(ca: &Ca) -> Result<Self, ConfigError> {
+        let files = &ca.files;
+        let (policy, people, hosts) =
+            (read(&files.policy)?, read(&files.people)?, read(&files.hosts)?);
+        Self::parse(ca, &policy, &people, &hosts)
+    }
+
+    /// The same, from texts.
+    pub fn parse(ca: &Ca, policy: &str, people: &str, hosts: &str) -> Result<Self, ConfigError> {
+        let hash = |text: &str| Hash::of(text.as_bytes());
+        let texts = Texts { policy: hash(policy), people: hash(people), hosts: hash(hosts) };
+        let bytes = [policy.len(), people.len(), hosts.len()];
+        let people = People::parse(&ca.files.people, people)?;
+        let hosts = Hosts::parse(&ca.files.hosts, hosts)?;
+        if let Some(host) = hosts
+            .iter()
+            .find(|host| host.owner.as_ref().is_some_and(|owner| !people.groups().contains(owner)))
+        {
+            let what = format!(
+                "host {}: no person is in its owner's group, and people.toml's groups do not list it",
+                host.name
+            );
+            return Err(ConfigError::in_file(&ca.files.hosts, &what));
+        }
+        let name = ca.files.policy.display().to_string();
+        let policy = Policy::load(&name, policy, &world(&people, &hosts))
+            .map_err(|why| ConfigError(why.to_string()))?;
+        Ok(Self { people, hosts, policy, texts, bytes })
+    }
+}
+
+/// What a policy may name.
+fn world(people: &People, hosts: &Hosts) -> World {
+    let of = |kind| {
+        people
+            .iter()
+            .filter(move |person| person.kind == kind)
+            .map(|person| person.name.clone())
+            .collect()
+    };
+    let accounts = hosts
+        .iter()
+        .flat_map(|host| host.accounts.iter().map(|login| (login.clone(), host.name.clone())));
+    World {
+        groups: people.groups().clone(),
+        tags: hosts.tags().clone(),
+        hosts: hosts.iter().map(|host| host.name.clone()).collect(),
+        persons: of(PersonKind::Person),
+        services: of(PersonKind::Service),
+        accounts: accounts.collect(),
+    }
+}
+
+/// Reads a text file.
+pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|why| ConfigError::in_file(path, &why.to_string()))
+}
+
+/// Parses TOML; the error carries line, column and caret.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    text: &str,
+) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|why| ConfigError::in_file(path, &why.to_string()))
+}

@@ -1,0 +1,151 @@
+//! `people.toml`: who there is, and which keys are whose.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use serde::Deserialize;
+use ssh_key::PublicKey;
+use ssh_key::public::KeyData;
+
+use super::ConfigError;
+use crate::certificate::blob::key_blob;
+use crate::certificate::names::{GroupName, PersonName};
+use crate::certificate::subject::fit;
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Groups that exist even while nobody is in them.
+    #[serde(default)]
+    groups: BTreeSet<GroupName>,
+    #[serde(default)]
+    person: BTreeMap<PersonName, Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    /// `person` or `service`.
+    #[serde(default)]
+    kind: PersonKind,
+    #[serde(default)]
+    groups: BTreeSet<GroupName>,
+    email: Option<String>,
+    /// Public keys as in `id_ed25519.pub`.
+    #[serde(default)]
+    keys: Vec<String>,
+    /// What a tracker calls this person.
+    #[serde(default)]
+    aliases: BTreeMap<String, String>,
+}
+
+/// A human being or a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PersonKind {
+    /// A human being.
+    #[default]
+    Person,
+    /// A program.
+    Service,
+}
+
+/// A person or service.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The name.
+    pub name: PersonName,
+    /// Human or program.
+    pub kind: PersonKind,
+    /// The groups.
+    pub groups: BTreeSet<GroupName>,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// The public keys.
+    pub keys: Vec<KeyData>,
+    /// Names by tracker.
+    pub aliases: BTreeMap<String, String>,
+}
+
+/// Everybody, by name and by key.
+#[derive(Debug, Clone, Default)]
+pub struct People {
+    all: BTreeMap<PersonName, Person>,
+    groups: BTreeSet<GroupName>,
+    by_key: HashMap<Vec<u8>, PersonName>,
+}
+
+impl People {
+    /// Reads `people.toml`'s text; `path` is for errors.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let file: File = super::parse(path, text)?;
+        let mut people = Self { groups: file.groups, ..Self::default() };
+        let mut aliases = HashMap::new();
+        for (name, entry) in file.person {
+            let say = |why: String| ConfigError::in_file(path, &format!("person {name}: {why}"));
+            let mut keys = Vec::new();
+            for line in &entry.keys {
+                let key = PublicKey::from_openssh(line)
+                    .map_err(|why| say(format!("{line:?} is no public key: {why}")))?;
+                let key = key.key_data().clone();
+                fit(&key).map_err(|why| say(why.to_string()))?;
+                let blob = key_blob(&key).map_err(|why| say(why.to_string()))?;
+                if let Some(other) = people.by_key.insert(blob, name.clone()) {
+                    return Err(say(format!(
+                        "the key {} is {other}'s: a key belongs to one person",
+                        crate::certificate::fingerprint(&key)
+                    )));
+                }
+                keys.push(key);
+            }
+            for (tracker, alias) in &entry.aliases {
+                if let Some(other) = aliases.insert((tracker.clone(), alias.clone()), name.clone())
+                {
+                    return Err(say(format!(
+                        "{tracker} calls {other} {alias:?} too: an alias belongs to one person"
+                    )));
+                }
+            }
+            people.groups.extend(entry.groups.iter().cloned());
+            let Entry { kind, groups, email, aliases, .. } = entry;
+            people.all.insert(name.clone(), Person { name, kind, groups, email, keys, aliases });
+        }
+        Ok(people)
+    }
+
+    /// The person of this name.
+    pub fn get(&self, name: &PersonName) -> Option<&Person> {
+        self.all.get(name)
+    }
+
+    /// Everybody, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Person> {
+        self.all.values()
+    }
+
+    /// Every group that exists.
+    pub fn groups(&self) -> &BTreeSet<GroupName> {
+        &self.groups
+    }
+
+    /// Whose key this is.
+    pub fn owner(&self, key: &KeyData) -> Option<&PersonName> {
+        self.by_key.get(&key_blob(key).ok()?)
+    }
+
+    /// Who an assignee is: the person whose alias in this tracker it is, or whose name it is. Never a
+    /// display name.
+    pub fn assignee(&self, tracker: &str, who: &str) -> Option<&PersonName> {
+        let aliased = self
+            .all
+            .values()
+            .find(|person| person.aliases.get(tracker).is_some_and(|alias| alias == who));
+        let named = || {
+            self.all
+                .values()
+                .find(|person| !person.aliases.contains_key(tracker) && person.name.as_str() == who)
+        };
+        aliased.or_else(named).map(|person| &person.name)
+    }
+}

@@ -1,0 +1,173 @@
+//! What servers, clients and auditors are given to trust: public keys, printed and fingerprinted.
+
+use std::path::Path;
+
+use ssh_key::PublicKey;
+
+use super::ConfigError;
+use super::ca::Ca;
+use crate::ledger::note::VerifierKey;
+use crate::ledger::tree::Hash;
+
+/// Every public key of this CA.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// The user CA that signs.
+    pub user_ca: PublicKey,
+    /// The next one.
+    pub user_ca_next: PublicKey,
+    /// The emergency one.
+    pub emergency_ca: PublicKey,
+    /// The one for bare account names.
+    pub bare_ca: PublicKey,
+    /// The host CA.
+    pub host_ca: PublicKey,
+    /// The daemon's own host key.
+    pub door: PublicKey,
+    /// The ledger's verifier key.
+    pub ledger: VerifierKey,
+    /// The signer's verifier key.
+    pub signer: VerifierKey,
+    /// What a known_hosts line names the door: `ca.example` or `[127.0.0.1]:2222`.
+    pub addresses: Vec<String>,
+}
+
+/// Which keys to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// For `TrustedUserCAKeys`: the user CA, the next and the emergency one.
+    User,
+    /// For `TrustedUserCAKeys` of a server that cannot map principals.
+    Bare,
+    /// For a `@cert-authority` line: the host CA.
+    Host,
+    /// For verifiers: the ledger's and the signer's verifier keys.
+    Ledger,
+}
+
+impl Trust {
+    /// Reads the public keys. All of them must differ.
+    pub fn load(ca: &Ca) -> Result<Self, ConfigError> {
+        let files = &ca.trust;
+        let door = crate::signer::key::read_secret(&ca.front.host_key).map_err(ConfigError::new)?;
+        let door = ssh_key::PrivateKey::from_openssh(door.as_slice())
+            .map_err(|why| ConfigError::in_file(&ca.front.host_key, &why.to_string()))?;
+        let trust = Self {
+            user_ca: public(&files.user_ca)?,
+            user_ca_next: public(&files.user_ca_next)?,
+            emergency_ca: public(&files.emergency_ca)?,
+            bare_ca: public(&files.bare_ca)?,
+            host_ca: public(&files.host_ca)?,
+            door: door.public_key().clone(),
+            ledger: vkey(&ca.ledger.vkey)?,
+            signer: vkey(&ca.signer.vkey)?,
+            addresses: ca.front.listen.iter().map(|at| known_as(*at)).collect(),
+        };
+        let all: Vec<String> = trust
+            .keys()
+            .iter()
+            .map(|key| key.key_data().fingerprint(Default::default()).to_string())
+            .collect();
+        let unique: std::collections::BTreeSet<&String> = all.iter().collect();
+        if unique.len() != all.len() || trust.ledger.key() == trust.signer.key() {
+            return Err(ConfigError::new(
+                "two of the CA's keys are the same: each key has one purpose; hallpass init makes them",
+            ));
+        }
+        if trust.ledger.name() != ca.origin() || trust.signer.name() != ca.cosigner() {
+            return Err(ConfigError::new(format!(
+                "keys/*.vkey are of {} and {}, ca.toml's name asks for {} and {}: the name never changes",
+                trust.ledger.name(),
+                trust.signer.name(),
+                ca.origin(),
+                ca.cosigner()
+            )));
+        }
+        Ok(trust)
+    }
+
+    fn keys(&self) -> [&PublicKey; 6] {
+        [
+            &self.door,
+            &self.user_ca,
+            &self.user_ca_next,
+            &self.emergency_ca,
+            &self.bare_ca,
+            &self.host_ca,
+        ]
+    }
+
+    /// The keys of one part, one line each, as the programs that need them read them.
+    pub fn print(&self, part: Part) -> String {
+        let mut out = String::new();
+        let mut line = |text: String| out.push_str(&(text + "\n"));
+        match part {
+            Part::User => {
+                for (key, what) in [
+                    (&self.user_ca, "user CA"),
+                    (&self.user_ca_next, "next user CA"),
+                    (&self.emergency_ca, "emergency user CA"),
+                ] {
+                    line(labelled(
+                        key,
+                        &format!("{} {what}", self.signer.name().trim_end_matches("/signer")),
+                    ));
+                }
+            }
+            Part::Bare => line(labelled(&self.bare_ca, "user CA for bare account names")),
+            Part::Host => line(labelled(&self.host_ca, "host CA")),
+            Part::Ledger => {
+                line(self.ledger.to_string());
+                line(self.signer.to_string());
+            }
+        }
+        out
+    }
+
+    /// The client's known_hosts line for the door.
+    pub fn known_hosts(&self) -> String {
+        format!("{} {}\n", self.addresses.join(","), bare_line(&self.door))
+    }
+
+    /// One fingerprint over all of it: SHA-256 of the lines below, in this order, as `SHA256:...`.
+    ///
+    /// CA host key · user CA · next · emergency · bare · host CA (each `TYPE BASE64`) · the ledger's
+    /// and the signer's verifier keys, each line ended by LF.
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        for key in self.keys() {
+            text += &format!("{}\n", bare_line(key));
+        }
+        text += &format!("{}\n{}\n", self.ledger, self.signer);
+        format!("SHA256:{}", Hash::of(text.as_bytes()).to_base64().trim_end_matches('='))
+    }
+}
+
+/// How a known_hosts line writes an address.
+fn known_as(at: std::net::SocketAddr) -> String {
+    if at.port() == 22 { at.ip().to_string() } else { format!("[{}]:{}", at.ip(), at.port()) }
+}
+
+/// `TYPE BASE64`, no comment.
+fn bare_line(key: &PublicKey) -> String {
+    labelled(key, "")
+}
+
+fn labelled(key: &PublicKey, comment: &str) -> String {
+    let mut key = key.clone();
+    key.set_comment(comment);
+    key.to_openssh().map(|line| line.trim_end().to_owned()).unwrap_or_default()
+}
+
+fn public(path: &Path) -> Result<PublicKey, ConfigError> {
+    let text = super::read(path)?;
+    PublicKey::from_openssh(text.trim_end())
+        .map_err(|why| ConfigError::in_file(path, &why.to_string()))
+}
+
+fn vkey(path: &Path) -> Result<VerifierKey, ConfigError> {
+    super::read(path)?
+        .trim_end()
+        .parse()
+        .map_err(|why| ConfigError::in_file(path, &format!("{why}")))
+}

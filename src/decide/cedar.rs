@@ -1,0 +1,202 @@
+//! Facts in Cedar's words: the five to ten entities of one request, and its context.
+//!
+//! No entity is built that the request does not speak of, and no text is parsed as policy: values go
+//! in as values, so that no reason or label can be read as anything but a string.
+
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy::{
+    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
+};
+
+use super::facts::{Facts, Ticket};
+use super::terms::Terms;
+use crate::certificate::time::Span;
+
+/// The names of the shipped schema, parsed once.
+#[derive(Debug, Clone)]
+pub(super) struct Words {
+    person: EntityTypeName,
+    service: EntityTypeName,
+    group: EntityTypeName,
+    account: EntityTypeName,
+    host: EntityTypeName,
+    tag: EntityTypeName,
+    /// `Action::"login"`.
+    pub(super) login: EntityUid,
+}
+
+impl Words {
+    /// Fails only if this file and Cedar's grammar disagree.
+    pub(super) fn new() -> Result<Self, Box<cedar_policy::ParseErrors>> {
+        let kind = |name: &str| name.parse::<EntityTypeName>().map_err(Box::new);
+        Ok(Self {
+            person: kind("Person")?,
+            service: kind("Service")?,
+            group: kind("Group")?,
+            account: kind("Account")?,
+            host: kind("Host")?,
+            tag: kind("Tag")?,
+            login: "Action::\"login\"".parse().map_err(Box::new)?,
+        })
+    }
+}
+
+/// One request as Cedar sees it, but for what differs from offer to offer.
+pub(super) struct Asked<'a> {
+    facts: &'a Facts,
+    login: &'a EntityUid,
+    principal: EntityUid,
+    resource: EntityUid,
+    /// Who asks and the groups: what `principal in` is true of.
+    principals: HashSet<EntityUid>,
+    /// The account, its host and the host's tags: what `resource in` is true of.
+    resources: HashSet<EntityUid>,
+    entities: Entities,
+    person: &'a EntityTypeName,
+}
+
+impl<'a> Asked<'a> {
+    /// Builds the entities. An error is a bug or a fact that Cedar cannot hold, and ends as a fault.
+    pub(super) fn new(words: &'a Words, facts: &'a Facts) -> Result<Self, String> {
+        let (person, account) = (&facts.person, &facts.account);
+        let kind = if person.service { &words.service } else { &words.person };
+        let principal = uid(kind, person.name.as_str());
+        let groups: HashSet<EntityUid> =
+            person.groups.iter().map(|name| uid(&words.group, name.as_str())).collect();
+        let mut attributes = HashMap::from([("name".to_owned(), string(person.name.as_str()))]);
+        if let Some(email) = &person.email {
+            attributes.insert("email".to_owned(), string(email));
+        }
+        let person_entity = Entity::new(principal.clone(), attributes, groups.clone());
+
+        let resource = uid(&words.account, &format!("{}@{}", account.login, account.host));
+        let host = uid(&words.host, account.host.as_str());
+        let tags: HashSet<EntityUid> =
+            account.tags.iter().map(|name| uid(&words.tag, name.as_str())).collect();
+        let mut attributes = HashMap::from([
+            ("login".to_owned(), string(account.login.as_str())),
+            ("host".to_owned(), string(account.host.as_str())),
+            ("pool".to_owned(), RestrictedExpression::new_bool(account.pool)),
+        ]);
+        if let Some(owner) = &account.owner {
+            let owner = uid(&words.group, owner.as_str());
+            attributes.insert("owner".to_owned(), RestrictedExpression::new_entity_uid(owner));
+        }
+        let account_entity =
+            Entity::new(resource.clone(), attributes, HashSet::from([host.clone()]));
+        let host_entity = Entity::new_no_attrs(host.clone(), tags.clone());
+
+        let entities = [
+            person_entity.map_err(|why| why.to_string())?,
+            account_entity.map_err(|why| why.to_string())?,
+            host_entity,
+        ];
+        let entities = Entities::from_entities(entities, None).map_err(|why| why.to_string())?;
+        Ok(Self {
+            facts,
+            login: &words.login,
+            principals: groups.into_iter().chain([principal.clone()]).collect(),
+            resources: tags.into_iter().chain([host, resource.clone()]).collect(),
+            principal,
+            resource,
+            entities,
+            person: &words.person,
+        })
+    }
+
+    /// The entities of this request.
+    pub(super) fn entities(&self) -> &Entities {
+        &self.entities
+    }
+
+    /// Who asks, and what `principal in` is true of.
+    pub(super) fn principal(&self) -> (&EntityUid, &HashSet<EntityUid>) {
+        (&self.principal, &self.principals)
+    }
+
+    /// The account, and what `resource in` is true of.
+    pub(super) fn resource(&self) -> (&EntityUid, &HashSet<EntityUid>) {
+        (&self.resource, &self.resources)
+    }
+
+    /// The request with the ttl and period that it would have under an offer of these terms.
+    pub(super) fn under(&self, terms: &Terms, ttl: Span, period: Span) -> Result<Request, String> {
+        let facts = self.facts;
+        // Cedar knows no IPv4 address in IPv6 clothes: ::ffff:10.0.0.1 would be in no IPv4 range.
+        let source = facts.source.to_canonical().to_string();
+        let factors = [string("publickey")];
+        let mut pairs = vec![
+            ("now".to_owned(), RestrictedExpression::new_datetime(facts.now.to_string())),
+            ("source".to_owned(), RestrictedExpression::new_ip(source)),
+            ("ttl".to_owned(), minutes(ttl)),
+            ("period".to_owned(), minutes(period)),
+            ("factors".to_owned(), RestrictedExpression::new_set(factors)),
+            ("terms".to_owned(), offered(terms)?),
+        ];
+        if let Some(reason) = &facts.reason {
+            pairs.push(("reason".to_owned(), string(reason.as_str())));
+        }
+        if let Some(ticket) = &facts.ticket {
+            pairs.push(("ticket".to_owned(), self.ticket(ticket)?));
+        }
+        let context = Context::from_pairs(pairs).map_err(|why| why.to_string())?;
+        let (principal, login) = (self.principal.clone(), self.login.clone());
+        // The tests hold what is built here against the schema; doing it on every decision would
+        // double its cost.
+        Request::new(principal, login, self.resource.clone(), context, None)
+            .map_err(|why| why.to_string())
+    }
+
+    fn ticket(&self, ticket: &Ticket) -> Result<RestrictedExpression, String> {
+        let labels = ticket.labels.iter().map(|label| string(label));
+        let mut pairs = vec![
+            ("id".to_owned(), string(ticket.id.as_str())),
+            ("tracker".to_owned(), string(&ticket.tracker)),
+            ("state".to_owned(), string(ticket.state.word())),
+            ("labels".to_owned(), RestrictedExpression::new_set(labels)),
+            (
+                "mine".to_owned(),
+                RestrictedExpression::new_bool(ticket.mine(&self.facts.person.name)),
+            ),
+            (
+                "covers".to_owned(),
+                RestrictedExpression::new_bool(ticket.covers(&self.facts.account.host)),
+            ),
+        ];
+        if let Some(assignee) = &ticket.assignee {
+            let assignee = uid(self.person, assignee.as_str());
+            pairs.push(("assignee".to_owned(), RestrictedExpression::new_entity_uid(assignee)));
+        }
+        if let Some(priority) = &ticket.priority {
+            pairs.push(("priority".to_owned(), string(priority)));
+        }
+        record(pairs)
+    }
+}
+
+fn offered(terms: &Terms) -> Result<RestrictedExpression, String> {
+    record(vec![
+        ("approvals".to_owned(), RestrictedExpression::new_long(0)),
+        ("touch".to_owned(), RestrictedExpression::new_bool(false)),
+        ("ttl".to_owned(), minutes(terms.ttl)),
+        ("period".to_owned(), minutes(terms.period)),
+    ])
+}
+
+fn record(pairs: Vec<(String, RestrictedExpression)>) -> Result<RestrictedExpression, String> {
+    RestrictedExpression::new_record(pairs).map_err(|why| why.to_string())
+}
+
+fn uid(kind: &EntityTypeName, name: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(name))
+}
+
+fn string(text: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(text.to_owned())
+}
+
+/// Whole minutes, a part of one counting as one, so that a limit in a policy is never overstepped.
+fn minutes(span: Span) -> RestrictedExpression {
+    RestrictedExpression::new_long(i64::try_from(span.as_secs().div_ceil(60)).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,66 @@
+//! What to do about a no: one line for each reason, which a person can act on.
+
+use super::facts::{Facts, TicketState};
+use super::refusal::Reason;
+use crate::certificate::names::Login;
+use crate::certificate::safe::Safe;
+
+impl Reason {
+    /// What to do about it. `instead` are the accounts on the same host that the person could have.
+    pub(super) fn hint(&self, facts: &Facts, instead: &[Login]) -> String {
+        let (login, host) = (&facts.account.login, &facts.account.host);
+        let tracker = facts.ticket.as_ref().map_or("the tracker", |ticket| ticket.tracker.as_str());
+        let tracker = Safe(tracker);
+        match self {
+            Self::UnknownOffer { nearest: Some(nearest), .. } => {
+                format!("the nearest is {nearest}; without --offer the best one is found")
+            }
+            Self::UnknownOffer { nearest: None, .. } => {
+                "the policy has no offer at all; ask those who keep it for one".to_owned()
+            }
+            Self::OfferElsewhere { .. } => "leave --offer out: the best one is found".to_owned(),
+            Self::NoOffer { .. } if instead.is_empty() => {
+                "ask those who keep the policy for an offer".to_owned()
+            }
+            Self::NoOffer { .. } => {
+                let logins: Vec<&str> = instead.iter().map(Login::as_str).collect();
+                format!("on {host} you can ask for {}", logins.join(", "))
+            }
+            Self::Forbidden { policy, .. } => {
+                format!("no offer stands against a forbid; ask those who keep policy {policy}")
+            }
+            Self::TicketMissing { .. } => format!("name the ticket: ssh ca {login}@{host} TICKET"),
+            Self::TicketState { state: TicketState::Closed, needs, .. } => {
+                format!("ask for it to be reopened, or name a ticket that is {}", Safe(needs))
+            }
+            Self::TicketState { needs, .. } => {
+                format!("set it to {} in {tracker}, or name a ticket that is", Safe(needs))
+            }
+            Self::TicketNotMine { assignee: Some(_), .. } => {
+                format!("have it assigned to you in {tracker}, or name a ticket of yours")
+            }
+            Self::TicketNotMine { assignee: None, .. } => format!(
+                "assign it to yourself in {tracker}; if it is, have your name there added to your \
+                 aliases in people.toml"
+            ),
+            Self::TicketDoesNotCover { .. } => {
+                format!("add {host} to the ticket in {tracker}, or name a ticket for {host}")
+            }
+            Self::TicketLacks { field, .. } => {
+                format!("set its {} in {tracker}, or name another ticket", Safe(field))
+            }
+            Self::ReasonMissing { .. } => {
+                format!("say why: ssh ca request {login}@{host} --reason TEXT")
+            }
+            Self::ConditionFailed { condition, .. } if condition.contains("context.ttl") => {
+                "ask for another life of the certificate with --ttl".to_owned()
+            }
+            Self::ConditionFailed { condition, .. } if condition.contains("context.period") => {
+                "ask for another length of the grant with --for".to_owned()
+            }
+            Self::ConditionFailed { offer, .. } => {
+                format!("ask again when that holds, or ask those who keep offer {offer}")
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A policy that was loaded: the offers with their terms, and what is forbidden.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use cedar_policy::{EntityTypeName, EntityUid, PolicySet, PrincipalConstraint, ResourceConstraint};
+
+use super::cedar::{Asked, Words};
+use super::load;
+use super::problem::LoadError;
+use super::split::Conjunct;
+use super::terms::Terms;
+use super::world::World;
+use crate::certificate::names::{HostName, Login, OfferId};
+
+/// What may be asked for and what may not, checked against the shipped schema and the names that
+/// exist. It never changes; a reload makes another.
+#[derive(Debug)]
+pub struct Policy {
+    /// By id, so that the smaller id is met first.
+    pub(super) offers: Vec<Offer>,
+    pub(super) forbids: Forbids,
+    pub(super) words: Words,
+    /// The accounts of each host, to say what could be asked for instead.
+    pub(super) accounts: BTreeMap<HostName, BTreeSet<Login>>,
+}
+
+impl Policy {
+    /// The schema that policies are validated against, the reference for those who write them.
+    pub const SCHEMA: &'static str = include_str!("hallpass.cedarschema");
+
+    /// Reads a policy, or says everything that is wrong with it. `source_name` is the file's name in
+    /// messages.
+    pub fn load(source_name: &str, text: &str, world: &World) -> Result<Self, LoadError> {
+        load::load(source_name, text, world)
+    }
+
+    /// The offers, by id.
+    pub fn offers(&self) -> &[Offer] {
+        &self.offers
+    }
+
+    /// The offer of this id.
+    pub fn offer(&self, id: &OfferId) -> Option<&Offer> {
+        self.offers.iter().find(|offer| offer.id == *id)
+    }
+}
+
+/// One `permit`: who may ask for which accounts, under which conditions, on which terms.
+#[derive(Debug)]
+pub struct Offer {
+    pub(super) id: OfferId,
+    pub(super) terms: Terms,
+    pub(super) description: Option<String>,
+    pub(super) scope: Scope,
+    /// The policy by itself: each offer is judged alone.
+    pub(super) alone: PolicySet,
+    pub(super) conjuncts: Vec<Conjunct>,
+}
+
+impl Offer {
+    /// Its `@id`.
+    pub fn id(&self) -> &OfferId {
+        &self.id
+    }
+
+    /// What it gives.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Its `@why`: what it is for, in the author's words.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+}
+
+/// All the `forbid`s, which are judged together with every offer, and what they say to people.
+#[derive(Debug, Default)]
+pub(super) struct Forbids {
+    pub(super) all: PolicySet,
+    pub(super) said: BTreeMap<OfferId, Forbid>,
+}
+
+/// What is said of one `forbid`.
+#[derive(Debug)]
+pub(super) struct Forbid {
+    /// Its `@why`: the sentence that a person sees.
+    pub(super) why: Option<String>,
+    /// What it reads of the context: what lifts it, if anything does.
+    pub(super) reads: BTreeSet<String>,
+}
+
+/// Whom and what an offer is for, as its first line says.
+///
+/// Only a shortcut: an offer that is passed over here is one that Cedar would find not to apply, and
+/// an offer that is not passed over is still judged whole. Forbids never take it.
+#[derive(Debug)]
+pub(super) struct Scope {
+    principal: Side,
+    resource: Side,
+}
+
+/// One of the two: of this type, and in (or being) this entity, where it says so.
+#[derive(Debug, Default)]
+struct Side {
+    is: Option<EntityTypeName>,
+    being: Option<EntityUid>,
+    within: Option<EntityUid>,
+}
+
+impl Scope {
+    pub(super) fn of(policy: &cedar_policy::Policy) -> Self {
+        let principal = match policy.principal_constraint() {
+            PrincipalConstraint::Any => Side::default(),
+            PrincipalConstraint::Eq(one) => Side { being: Some(one), ..Side::default() },
+            PrincipalConstraint::In(one) => Side { within: Some(one), ..Side::default() },
+            PrincipalConstraint::Is(kind) => Side { is: Some(kind), ..Side::default() },
+            PrincipalConstraint::IsIn(kind, one) => {
+                Side { is: Some(kind), within: Some(one), ..Side::default() }
+            }
+        };
+        let resource = match policy.resource_constraint() {
+            ResourceConstraint::Any => Side::default(),
+            ResourceConstraint::Eq(one) => Side { being: Some(one), ..Side::default() },
+            ResourceConstraint::In(one) => Side { within: Some(one), ..Side::default() },
+            ResourceConstraint::Is(kind) => Side { is: Some(kind), ..Side::default() },
+            ResourceConstraint::IsIn(kind, one) => {
+                Side { is: Some(kind), within: Some(one), ..Side::default() }
+            }
+        };
+        Self { principal, resource }
+    }
+
+    /// Whether the request is one that the first line speaks of.
+    pub(super) fn matches(&self, asked: &Asked<'_>) -> bool {
+        self.principal.matches(asked.principal()) && self.resource.matches(asked.resource())
+    }
+}
+
+impl Side {
+    fn matches(&self, (one, all): (&EntityUid, &HashSet<EntityUid>)) -> bool {
+        self.is.as_ref().is_none_or(|kind| kind == one.type_name())
+            && self.being.as_ref().is_none_or(|being| being == one)
+            && self.within.as_ref().is_none_or(|within| all.contains(within))
+    }
+}

@@ -1,0 +1,141 @@
+//! The names that exist: a policy that speaks of any other is not loaded.
+//!
+//! Cedar compares entities and never asks whether they exist, so a misspelled group in a `forbid`
+//! would forbid nothing, silently, until the day it is needed.
+
+use std::collections::BTreeSet;
+
+use crate::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
+
+/// Everybody and everything that a policy may name, from the people and hosts files.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// The groups that somebody is in or that own a host.
+    pub groups: BTreeSet<GroupName>,
+    /// The tags that hosts carry.
+    pub tags: BTreeSet<TagName>,
+    /// The hosts and pools, by canonical name.
+    pub hosts: BTreeSet<HostName>,
+    /// The human beings.
+    pub persons: BTreeSet<PersonName>,
+    /// The programs.
+    pub services: BTreeSet<PersonName>,
+    /// The accounts, each on its host or pool.
+    pub accounts: BTreeSet<(Login, HostName)>,
+}
+
+/// A name that does not exist: the sentence, and what may have been meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    pub(super) message: String,
+    pub(super) hint: String,
+}
+
+impl World {
+    /// Looks for what a policy calls `Kind::"name"`. A kind that is not looked up here is left to
+    /// the validator.
+    pub(super) fn look_up(&self, kind: &str, name: &str) -> Result<(), Missing> {
+        let (word, known): (&str, Vec<String>) = match kind {
+            "Group" => ("group", texts(&self.groups)),
+            "Tag" => ("tag", texts(&self.tags)),
+            "Host" => ("host", texts(&self.hosts)),
+            "Person" => ("person", texts(&self.persons)),
+            "Service" => ("service", texts(&self.services)),
+            "Account" => {
+                let all = self.accounts.iter().map(|(login, host)| format!("{login}@{host}"));
+                ("account", all.collect())
+            }
+            _ => return Ok(()),
+        };
+        if known.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        let other = match kind {
+            "Person" if self.services.iter().any(|known| known.as_str() == name) => Some("Service"),
+            "Service" if self.persons.iter().any(|known| known.as_str() == name) => Some("Person"),
+            _ => None,
+        };
+        Err(match other {
+            Some(other) => Missing {
+                message: format!("{name} is no {word}"),
+                hint: format!("write {other}::\"{name}\""),
+            },
+            None => Missing {
+                message: format!("{word} {name} does not exist"),
+                hint: match nearest(name, known.iter().map(String::as_str)) {
+                    Some(near) => format!("the nearest is {near}"),
+                    None => format!("no {word} exists yet"),
+                },
+            },
+        })
+    }
+}
+
+fn texts<T: ToString>(names: &BTreeSet<T>) -> Vec<String> {
+    names.iter().map(T::to_string).collect()
+}
+
+/// The name that takes the fewest typing errors to become this one; the first of several.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known.min_by_key(|known| distance(name, known))
+}
+
+/// The nearest name, if it is near enough to have been meant.
+pub(super) fn close<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    nearest(name, known).filter(|near| distance(name, near) <= 2)
+}
+
+/// How many characters must be put in, left out or replaced to turn one text into the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (line, a) in from.chars().enumerate() {
+        let mut diagonal = line;
+        let mut left = line + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (cell, b) in row.iter_mut().skip(1).zip(&to) {
+            let best = (diagonal + usize::from(a != *b)).min(left + 1).min(*cell + 1);
+            diagonal = std::mem::replace(cell, best);
+            left = best;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_takes_the_fewest_typing_errors() {
+        for (a, b, errors) in [
+            ("", "", 0),
+            ("a", "", 1),
+            ("", "ab", 2),
+            ("srre", "sre", 1),
+            ("ab", "ba", 2),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(distance(a, b), errors, "{a} {b}");
+            assert_eq!(distance(b, a), errors, "{b} {a}");
+        }
+        assert_eq!(nearest("deplyo", ["root", "deploy", "logs"].into_iter()), Some("deploy"));
+        assert_eq!(nearest("x", std::iter::empty()), None);
+        assert_eq!(close("tll", ["ttl", "id"].into_iter()), Some("ttl"));
+        assert_eq!(close("shadow", ["ttl", "id"].into_iter()), None);
+    }
+
+    #[test]
+    fn a_name_of_the_other_kind_is_said_to_be_one() {
+        let world =
+            World { services: BTreeSet::from(["deploy-bot".parse().unwrap()]), ..World::default() };
+        assert_eq!(world.look_up("Service", "deploy-bot"), Ok(()));
+        let why = world.look_up("Person", "deploy-bot").unwrap_err();
+        assert_eq!(why.message, "deploy-bot is no person");
+        assert_eq!(why.hint, "write Service::\"deploy-bot\"");
+        assert_eq!(world.look_up("Tag", "prod").unwrap_err().hint, "no tag exists yet");
+        assert_eq!(world.look_up("Action", "login"), Ok(()));
+    }
+}

@@ -1,0 +1,200 @@
+//! The desk's state: a fold over the facts of the ledger's entries, so that there are never two
+//! truths to crash between. At start it is folded from the ledger's end, afterwards from each commit.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::outcome::LiveGrant;
+use crate::certificate::names::PersonName;
+use crate::certificate::time::{Span, UnixTime};
+use crate::decide::LONGEST;
+use crate::ledger::facts::{Granted, Header, Refusal, Text};
+use crate::ledger::leaf::{Kind, Leaf};
+use crate::ledger::record::Committed;
+use crate::ledger::store::{Row, Store, StoreError};
+use crate::ledger::tree::Hash;
+
+/// How far back a start reads: longer than any grant lives.
+pub const HORIZON: Span = LONGEST;
+
+/// How many refusals of one person within [`REFUSAL_SPAN`] have an entry each.
+const REFUSALS: usize = 10;
+
+/// The span in which refusals are counted.
+const REFUSAL_SPAN: Span = Span::secs(3600);
+
+/// What the desk knows.
+#[derive(Debug, Default)]
+pub struct State {
+    grants: HashMap<PersonName, Vec<LiveGrant>>,
+    refusals: HashMap<PersonName, Refusals>,
+    texts: HashMap<&'static str, Hash>,
+}
+
+/// A person's refusals.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// When those with an entry were written, within the last hour.
+    written: VecDeque<UnixTime>,
+    /// Since when further ones are counted, and how many.
+    counted: Option<(UnixTime, u64)>,
+}
+
+/// What becomes of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalEntry {
+    /// It gets an entry of its own.
+    Own,
+    /// It is counted; nothing is written now.
+    Counted,
+}
+
+impl State {
+    /// Folds the ledger's entries that can still matter.
+    pub fn rebuild(store: &Store, now: UnixTime) -> Result<Self, StoreError> {
+        let horizon = now.minus(HORIZON);
+        let mut rows: Vec<Row> = Vec::new();
+        store.each_back(|row| {
+            let written =
+                row.facts.as_deref().and_then(|facts| serde_json::from_slice::<Header>(facts).ok());
+            let recent = written.is_none_or(|header| header.time >= horizon);
+            rows.push(row);
+            recent
+        })?;
+        let mut state = Self::default();
+        for row in rows.iter().rev() {
+            let kind = row
+                .leaf
+                .parse::<Leaf>()
+                .map_err(|why| StoreError(format!("entry {}: {why}", row.index)))?
+                .kind;
+            // Redacted facts decide nothing any more.
+            if let Some(facts) = &row.facts {
+                state.fold(Committed { index: row.index, kind, facts });
+                if kind == Kind::Refusal {
+                    state.refused_before(facts);
+                }
+            }
+        }
+        state.forget(now);
+        Ok(state)
+    }
+
+    /// Takes in one committed entry.
+    pub fn fold(&mut self, entry: Committed<'_>) {
+        let unreadable = |why: serde_json::Error| tracing::error!(index = entry.index, %why, "facts that cannot be read");
+        match entry.kind {
+            Kind::Grant => match serde_json::from_slice::<Granted>(entry.facts) {
+                Ok(granted) => {
+                    self.grants.entry(granted.person.clone()).or_default().push(LiveGrant {
+                        request: granted.request,
+                        accounts: granted.accounts.iter().map(ToString::to_string).collect(),
+                        ticket: granted.ticket.map(|ticket| ticket.id),
+                        ends: granted.grant_ends,
+                        offer: granted.offer,
+                    })
+                }
+                Err(why) => unreadable(why),
+            },
+            Kind::Policy | Kind::People | Kind::Hosts => {
+                match serde_json::from_slice::<Text>(entry.facts) {
+                    Ok(text) => drop(self.texts.insert(entry.kind.word(), text.sha256)),
+                    Err(why) => unreadable(why),
+                }
+            }
+            // Refusals are counted when they are decided, before they are committed: see `refused`.
+            Kind::Certificate | Kind::Refusal => {}
+        }
+    }
+
+    /// A person's live grants, those that end first first.
+    pub fn live(&mut self, person: &PersonName, now: UnixTime) -> Vec<LiveGrant> {
+        let Some(grants) = self.grants.get_mut(person) else { return Vec::new() };
+        grants.retain(|grant| grant.ends > now);
+        let mut live = grants.clone();
+        live.sort_by_key(|grant| grant.ends);
+        live
+    }
+
+    /// The hash of the text that the last entry of a kind names.
+    pub fn text(&self, kind: Kind) -> Option<Hash> {
+        self.texts.get(kind.word()).copied()
+    }
+
+    /// What becomes of one more refusal: ten an hour each have an entry; further ones are counted,
+    /// and an hour later one entry stands for all of them ([`Self::counts`]).
+    pub fn refused(&mut self, person: &PersonName, now: UnixTime) -> RefusalEntry {
+        let refusals = self.refusals.entry(person.clone()).or_default();
+        refusals.expire(now);
+        if refusals.counted.is_none() && refusals.written.len() < REFUSALS {
+            refusals.written.push_back(now);
+            return RefusalEntry::Own;
+        }
+        let (since, count) = refusals.counted.unwrap_or((now, 0));
+        refusals.counted = Some((since, count.saturating_add(1)));
+        RefusalEntry::Counted
+    }
+
+    /// The counts that are an hour old, to be written now: person and number.
+    pub fn counts(&mut self, now: UnixTime) -> Vec<(PersonName, u64)> {
+        let mut due = Vec::new();
+        for (person, refusals) in &mut self.refusals {
+            if let Some((since, count)) =
+                refusals.counted.filter(|(since, _)| now.since(*since) >= REFUSAL_SPAN)
+            {
+                tracing::debug!(%since, "a count of refusals is written");
+                refusals.counted = None;
+                refusals.written.push_back(now);
+                due.push((person.clone(), count));
+            }
+        }
+        due
+    }
+
+    /// A refusal that a start found in the ledger.
+    fn refused_before(&mut self, facts: &[u8]) {
+        let read =
+            (serde_json::from_slice::<Header>(facts), serde_json::from_slice::<Refusal>(facts));
+        if let (Ok(header), Ok(refusal)) = read {
+            self.refusals.entry(refusal.person).or_default().written.push_back(header.time);
+        }
+    }
+
+    /// Drops what time has ended.
+    fn forget(&mut self, now: UnixTime) {
+        self.grants.retain(|_, grants| {
+            grants.retain(|grant| grant.ends > now);
+            !grants.is_empty()
+        });
+        self.refusals.values_mut().for_each(|refusals| refusals.expire(now));
+        self.refusals
+            .retain(|_, refusals| !refusals.written.is_empty() || refusals.counted.is_some());
+    }
+}
+
+impl Refusals {
+    fn expire(&mut self, now: UnixTime) {
+        while self.written.front().is_some_and(|time| now.since(*time) >= REFUSAL_SPAN) {
+            self.written.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_refusals_an_hour_have_an_entry_and_one_stands_for_the_rest() {
+        let mut state = State::default();
+        let ana: PersonName = "ana".parse().unwrap();
+        let at = |minute: u64| UnixTime::from_secs(1_800_000_000 + 60 * minute);
+        let own = (0..100).filter(|n| state.refused(&ana, at(n / 10)) == RefusalEntry::Own).count();
+        assert_eq!(own, 10);
+        assert!(state.counts(at(59)).is_empty(), "a count before its hour");
+        assert_eq!(state.counts(at(61)), vec![(ana.clone(), 90)]);
+        assert!(state.counts(at(62)).is_empty(), "a count twice");
+        // The count is an entry too: of the next hour's ten, nine are left.
+        let own = (0..100).filter(|_| state.refused(&ana, at(70)) == RefusalEntry::Own).count();
+        assert_eq!(own, 9);
+    }
+}

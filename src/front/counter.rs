@@ -1,0 +1,45 @@
+//! Where the door meets the desk: words in, a reply out.
+
+use std::sync::Arc;
+
+use ssh_key::public::KeyData;
+
+use super::{Caller, Command, Reply, reply, verbs};
+use crate::certificate::names::PersonName;
+use crate::config::trust::Trust;
+use crate::desk::Desk;
+use crate::desk::request::Asker;
+
+/// The desk and the public keys, behind the door.
+pub struct Counter {
+    /// The desk.
+    pub desk: Desk,
+    /// The public keys.
+    pub trust: Trust,
+}
+
+impl super::Desk for Counter {
+    fn owner(&self, key: &KeyData) -> Option<PersonName> {
+        self.desk.owner(key).cloned()
+    }
+
+    async fn run(self: Arc<Self>, caller: Caller, command: Command) -> Reply {
+        let words = match command {
+            Command::Status => Vec::new(),
+            Command::Words(words) => words,
+        };
+        let line = match verbs::parse(&words) {
+            Ok(line) => line,
+            Err(usage) => return reply::usage(&usage),
+        };
+        let asker = Asker { key: caller.key, user: caller.user, source: caller.source };
+        match line.verb {
+            verbs::Verb::Request(ask) => {
+                reply::outcome(&self.desk.request(&asker, ask).await, line.json)
+            }
+            verbs::Verb::Status => reply::outcome(&self.desk.status(&asker), line.json),
+            verbs::Verb::Trust(parts) => reply::trust(&self.trust, &parts, line.json),
+            verbs::Verb::Help(verb) => reply::help(verb.as_deref(), line.json),
+        }
+    }
+}

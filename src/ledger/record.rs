@@ -1,0 +1,427 @@
+//! The ledger's one writer: it takes what is queued as a batch, commits it, signs the checkpoint of
+//! what was committed, and hands the batch on to the signer. It never sees the batch again.
+//!
+//! What a restart finds:
+//! - before COMMIT: nothing of the batch, and nobody was answered;
+//! - after COMMIT, before the signer's mark: entries that nobody holds. The mark moves up at start;
+//!   those certificates stay unsigned;
+//! - after the signer's mark: perhaps signatures that nobody received. The same.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+
+use tokio::sync::oneshot;
+
+use super::checkpoint::{Checkpoint, TreeHead};
+use super::edge::Edge;
+use super::leaf::{Kind, Leaf};
+use super::note::NoteKey;
+use super::recorded::{Certificate, Recorded};
+use super::store::{Store, StoreError};
+use super::tree::{Hash, Leaves, Nodes, consistency, hash_of, inclusion, root};
+use crate::certificate::draft::Unsigned;
+use crate::certificate::lint::{Flaw, Keys};
+use crate::certificate::time::UnixTime;
+use crate::outside::clock::Clock;
+use crate::signer::client::{Batch, Pending, Signer};
+use crate::signer::protocol::MAX_BATCH;
+
+/// Why an entry did not come about. All of these are faults: nobody was refused anything.
+#[derive(Debug)]
+pub enum Fault {
+    /// The store failed: disk full, read-only, damaged.
+    Store(StoreError),
+    /// The draft is not one that may be signed: a bug of ours.
+    Flaw(Flaw),
+    /// The signer cannot be reached or did not answer.
+    SignerAway(String),
+    /// The signer answered, and did not sign.
+    SignerRefused(String),
+    /// The signer has seen more of the ledger than is there, or another one.
+    LedgerLost(String),
+    /// The daemon is ending.
+    Ending,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store(why) => write!(f, "the ledger cannot be written: {why}"),
+            Self::Flaw(flaw) => write!(f, "the certificate fails the lint: {flaw}"),
+            Self::SignerAway(why) => write!(f, "the signer cannot be reached: {why}"),
+            Self::SignerRefused(why) => write!(f, "the signer did not sign: {why}"),
+            Self::LedgerLost(why) => write!(f, "{why}"),
+            Self::Ending => write!(f, "the daemon is ending"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Where an answer goes; a person who left is not waited for.
+type Reply<T> = oneshot::Sender<Result<T, Fault>>;
+
+/// What the writer is asked to record.
+enum Submission {
+    /// A grant and the certificate under it, then a signature.
+    Issue(Box<Unsigned>, Reply<Certificate>),
+    /// An entry that nobody signs.
+    Append(Kind, Vec<u8>, Reply<u64>),
+}
+
+/// An entry that was committed, for the fold.
+#[derive(Debug, Clone, Copy)]
+pub struct Committed<'a> {
+    /// Its index.
+    pub index: u64,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its facts.
+    pub facts: &'a [u8],
+}
+
+/// What is told of each committed entry, in order.
+pub type Fold = Box<dyn FnMut(Committed<'_>) + Send>;
+
+/// The ledger, as the desk sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    queue: SyncSender<Submission>,
+}
+
+/// What the writer needs.
+pub struct Setup {
+    /// The database.
+    pub database: PathBuf,
+    /// Where the newest cosigned checkpoint is kept for readers.
+    pub checkpoint: PathBuf,
+    /// The ledger's key; its name is the origin.
+    pub key: NoteKey,
+    /// The CA's keys, for the lint.
+    pub keys: Keys,
+    /// The signer.
+    pub signer: Signer,
+    /// The clock for checkpoints.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How many submissions may wait. More are a fault at once rather than later.
+const QUEUE: usize = 4096;
+
+/// The most submissions in a batch. A certificate brings its grant, so this is 256 leaves: one tile.
+const BATCH: usize = MAX_BATCH / 2;
+
+/// The most bytes of facts and certificates in a batch; a frame to the signer holds twice as much.
+const BATCH_BYTES: usize = 3 * 1024 * 1024;
+
+impl Ledger {
+    /// Opens the ledger, tells `fold` nothing yet, and starts the writer and the signer's stage.
+    ///
+    /// The ledger must exist; `hallpass init` makes it, once.
+    pub fn open(setup: Setup, fold: Fold) -> Result<Self, Fault> {
+        let store = Store::open(&setup.database).map_err(Fault::Store)?;
+        let size = store.size().map_err(Fault::Store)?;
+        let edge = Edge::load(&store, size).map_err(Fault::Store)?;
+        let reader = Store::open_to_read(&setup.database).map_err(Fault::Store)?;
+        let (queue, submissions) = mpsc::sync_channel(QUEUE);
+        let up = setup.signer.up();
+        let batches = setup.signer.start(reader, setup.checkpoint);
+        let writer = Writer {
+            store,
+            edge,
+            key: setup.key,
+            keys: setup.keys,
+            clock: setup.clock,
+            fold,
+            batches,
+            up,
+        };
+        let name = |why: std::io::Error| {
+            Fault::Store(StoreError(format!("no thread for the writer: {why}")))
+        };
+        std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || writer.run(&submissions))
+            .map_err(name)?;
+        Ok(Self { queue })
+    }
+
+    /// Records a grant with its certificate and has the certificate signed.
+    pub async fn issue(&self, unsigned: Unsigned) -> Result<Certificate, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Submission::Issue(Box::new(unsigned), reply))?;
+        answer.await.map_err(|_| Fault::Ending)?
+    }
+
+    /// Records an entry that nobody signs; its index when it is durable.
+    pub async fn append(&self, kind: Kind, facts: Vec<u8>) -> Result<u64, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Submission::Append(kind, facts, reply))?;
+        answer.await.map_err(|_| Fault::Ending)?
+    }
+
+    /// Records an entry without waiting for it.
+    pub fn append_later(&self, kind: Kind, facts: Vec<u8>) -> Result<(), Fault> {
+        self.submit(Submission::Append(kind, facts, oneshot::channel().0))
+    }
+
+    fn submit(&self, submission: Submission) -> Result<(), Fault> {
+        self.queue.try_send(submission).map_err(|full| match full {
+            mpsc::TrySendError::Full(_) => {
+                Fault::Store(StoreError("too much waits to be recorded".to_owned()))
+            }
+            mpsc::TrySendError::Disconnected(_) => Fault::Ending,
+        })
+    }
+}
+
+/// An entry within the open transaction, not yet answered for.
+enum Made {
+    Certificate(Box<Recorded>, Reply<Certificate>),
+    Other(u64, Reply<u64>),
+}
+
+struct Writer {
+    store: Store,
+    edge: Edge,
+    key: NoteKey,
+    keys: Keys,
+    clock: Arc<dyn Clock>,
+    fold: Fold,
+    batches: SyncSender<Batch>,
+    up: Arc<AtomicBool>,
+}
+
+impl Writer {
+    fn run(mut self, submissions: &Receiver<Submission>) {
+        // The first batch is empty: the signer's mark moves up to what a crash left behind.
+        self.hand_on(self.edge.size(), Vec::new());
+        while let Ok(first) = submissions.recv() {
+            // No timer: an idle queue waits for nobody, a busy one fills while the last batch commits.
+            let mut bytes = first.bytes();
+            let mut batch = vec![first];
+            while batch.len() < BATCH && bytes < BATCH_BYTES {
+                let Ok(next) = submissions.try_recv() else { break };
+                bytes += next.bytes();
+                batch.push(next);
+            }
+            self.record(batch);
+        }
+    }
+
+    /// Records one batch: all of it is durable when its checkpoint is signed, or none of it exists.
+    fn record(&mut self, batch: Vec<Submission>) {
+        let old = self.edge.size();
+        let mut made = Vec::with_capacity(batch.len());
+        let mut told: Vec<(u64, Kind, Vec<u8>)> = Vec::with_capacity(batch.len());
+        let written = self.write(batch, &mut made, &mut told);
+        if let Err(why) = written {
+            // Nothing of the batch is durable: COMMIT was not reached.
+            self.edge.truncate(old);
+            let gone = self.store.rollback();
+            tracing::error!(%why, rolled_back = gone.is_ok(), "a batch could not be written");
+            for one in made {
+                one.fail(&why);
+            }
+            return;
+        }
+        if made.is_empty() {
+            // Every entry failed alone and was answered.
+            if let Err(why) = self.store.rollback() {
+                tracing::error!(%why, "an empty batch could not be rolled back");
+            }
+            return;
+        }
+
+        // One COMMIT for the batch. If it fails nobody knows whether the entries are durable: only a
+        // new start, which reads them back, can tell.
+        if let Err(why) = self.store.commit() {
+            tracing::error!(%why, "COMMIT failed: the process ends, the next start reads what is durable");
+            std::process::exit(70);
+        }
+        self.edge.prune();
+        for (index, kind, facts) in &told {
+            (self.fold)(Committed { index: *index, kind: *kind, facts });
+        }
+        self.hand_on(old, made);
+    }
+
+    fn write(
+        &mut self,
+        batch: Vec<Submission>,
+        made: &mut Vec<Made>,
+        told: &mut Vec<(u64, Kind, Vec<u8>)>,
+    ) -> Result<(), StoreError> {
+        let old = self.edge.size();
+        let mut batch = batch.into_iter();
+        let mut failed = self.store.begin();
+        for submission in batch.by_ref() {
+            if let Err(why) = &failed {
+                submission.fail(Fault::Store(StoreError(why.0.clone())));
+                continue;
+            }
+            failed = self.enter(submission, made, told);
+        }
+        failed?;
+        for tile in self.edge.filled_since(old) {
+            self.store.insert_tile(&tile)?;
+        }
+        Ok(())
+    }
+
+    /// Writes one submission's entries within a savepoint. What is wrong with the submission fails it
+    /// alone; what is wrong with the store fails the batch.
+    fn enter(
+        &mut self,
+        submission: Submission,
+        made: &mut Vec<Made>,
+        told: &mut Vec<(u64, Kind, Vec<u8>)>,
+    ) -> Result<(), StoreError> {
+        let first = self.edge.size();
+        let failed = |why: &StoreError| Fault::Store(StoreError(why.0.clone()));
+        match submission {
+            Submission::Append(kind, facts, reply) => {
+                let leaf = Leaf::other(kind, &facts);
+                if let Err(why) = self.store.insert(first, &leaf, None, &facts) {
+                    answer(reply, Err(failed(&why)));
+                    return Err(why);
+                }
+                self.edge.append(leaf.hash());
+                told.push((first, kind, facts));
+                made.push(Made::Other(first, reply));
+            }
+            Submission::Issue(_, reply) if !self.up.load(Ordering::Acquire) => {
+                // Known to be away: what nobody can sign is not recorded.
+                answer(reply, Err(Fault::SignerAway("it does not answer".to_owned())));
+            }
+            Submission::Issue(unsigned, reply) => {
+                let grant_facts = unsigned.grant_facts().to_vec();
+                let grant = Leaf::other(Kind::Grant, &grant_facts);
+                match self.enter_certificate(*unsigned, &grant, &grant_facts, first) {
+                    Ok(Ok(recorded)) => {
+                        self.edge.append(grant.hash());
+                        self.edge.append(recorded.leaf().hash());
+                        told.push((first, Kind::Grant, grant_facts));
+                        told.push((recorded.index(), Kind::Certificate, recorded.facts().to_vec()));
+                        made.push(Made::Certificate(Box::new(recorded), reply));
+                    }
+                    Ok(Err(flaw)) => answer(reply, Err(Fault::Flaw(flaw))),
+                    Err(why) => {
+                        answer(reply, Err(failed(&why)));
+                        return Err(why);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A grant and its certificate in one savepoint: both or neither.
+    fn enter_certificate(
+        &self,
+        unsigned: Unsigned,
+        grant: &Leaf,
+        grant_facts: &[u8],
+        first: u64,
+    ) -> Result<Result<Recorded, Flaw>, StoreError> {
+        self.store.begin_entry()?;
+        self.store.insert(first, grant, None, grant_facts)?;
+        match Recorded::number(unsigned, first + 1, &self.keys) {
+            Ok(recorded) => {
+                self.store.insert(
+                    recorded.index(),
+                    recorded.leaf(),
+                    Some(recorded.tbs()),
+                    recorded.facts(),
+                )?;
+                self.store.keep_entry()?;
+                Ok(Ok(recorded))
+            }
+            Err(flaw) => {
+                self.store.drop_entry()?;
+                Ok(Err(flaw))
+            }
+        }
+    }
+
+    /// Signs the checkpoint of what is committed, and hands the batch to the signer's stage.
+    fn hand_on(&self, old: u64, made: Vec<Made>) {
+        let size = self.edge.size();
+        let now: UnixTime = self.clock.now();
+        let signed = root(self, size).and_then(|root| {
+            let head = TreeHead { origin: self.key.public().name().to_owned(), size, root };
+            Checkpoint::sign(&head, &self.key, now).map_err(|why| StoreError(why.to_string()))
+        });
+        let checkpoint = match signed {
+            Ok(checkpoint) => checkpoint,
+            Err(why) => {
+                tracing::error!(%why, "no checkpoint: the process ends");
+                std::process::exit(70);
+            }
+        };
+        let prove = |path: Vec<Leaves>| {
+            path.into_iter().map(|leaves| hash_of(self, leaves)).collect::<Result<Vec<Hash>, _>>()
+        };
+        let mut pending = Vec::new();
+        for one in made {
+            match one {
+                Made::Other(index, reply) => answer(reply, Ok(index)),
+                Made::Certificate(recorded, reply) => {
+                    match prove(inclusion(recorded.index(), size)) {
+                        Ok(inclusion) => {
+                            pending.push(Pending { recorded: *recorded, inclusion, reply })
+                        }
+                        Err(why) => answer(reply, Err(Fault::Store(why))),
+                    }
+                }
+            }
+        }
+        let consistency = prove(consistency(old, size)).unwrap_or_default();
+        // A full pipeline holds the writer: then entries gather into the next, larger batch.
+        if self.batches.send(Batch { from: old, consistency, checkpoint, pending }).is_err() {
+            tracing::error!("the signer's stage has ended: the process ends");
+            std::process::exit(70);
+        }
+    }
+}
+
+/// The edge in memory; what it does not keep is in the store.
+impl Nodes for Writer {
+    type Error = StoreError;
+    fn node(&self, level: u32, index: u64) -> Result<Hash, StoreError> {
+        self.edge.node(level, index).or_else(|_| self.store.node(level, index))
+    }
+}
+
+impl Submission {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Issue(unsigned, _) => 2 * unsigned.grant_facts().len() + 1024,
+            Self::Append(_, facts, _) => facts.len(),
+        }
+    }
+
+    fn fail(self, fault: Fault) {
+        match self {
+            Self::Issue(_, reply) => answer(reply, Err(fault)),
+            Self::Append(_, _, reply) => answer(reply, Err(fault)),
+        }
+    }
+}
+
+impl Made {
+    fn fail(self, why: &StoreError) {
+        let fault = Fault::Store(StoreError(why.0.clone()));
+        match self {
+            Self::Certificate(_, reply) => answer(reply, Err(fault)),
+            Self::Other(_, reply) => answer(reply, Err(fault)),
+        }
+    }
+}
+
+/// Answers; whoever left meanwhile does not hear it.
+pub(crate) fn answer<T>(reply: Reply<T>, result: Result<T, Fault>) {
+    drop(reply.send(result));
+}

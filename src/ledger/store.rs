@@ -1,0 +1,336 @@
+//! The ledger's rows in SQLite: entries, which are the truth, and full tiles, which save hashing
+//! them again. WAL and `synchronous=FULL`, both read back.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+
+use super::edge::{HEIGHT, TILE, Tile};
+use super::leaf::Leaf;
+use super::tree::{Hash, Nodes};
+
+/// `user_version` of the database: the format of these tables. A newer one is refused.
+const VERSION: i64 = 1;
+
+/// `application_id`: "hall" in ASCII.
+const APPLICATION: i64 = 0x6861_6c6c;
+
+const SCHEMA: &str = "
+    CREATE TABLE entry (
+        idx INTEGER PRIMARY KEY,
+        leaf TEXT NOT NULL,
+        tbs BLOB,
+        facts BLOB
+    ) STRICT;
+    CREATE TABLE tile (
+        level INTEGER NOT NULL,
+        idx INTEGER NOT NULL,
+        hashes BLOB NOT NULL,
+        PRIMARY KEY (level, idx)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// What goes wrong in the store. The text is for the journal.
+#[derive(Debug)]
+pub struct StoreError(pub String);
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(why: rusqlite::Error) -> Self {
+        Self(why.to_string())
+    }
+}
+
+/// A row: an entry as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The index.
+    pub index: u64,
+    /// The leaf's text.
+    pub leaf: String,
+    /// The to-be-signed certificate.
+    pub tbs: Option<Vec<u8>>,
+    /// The facts; `None` once they are redacted.
+    pub facts: Option<Vec<u8>>,
+}
+
+/// A connection to the ledger's database.
+pub struct Store {
+    db: Connection,
+}
+
+impl Store {
+    /// Makes the database of a new ledger. Fails if the file is there.
+    pub fn create(path: &Path) -> Result<(), StoreError> {
+        let say = |why: std::io::Error| StoreError(format!("{}: {why}", path.display()));
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(say)?;
+        let db = Connection::open(path)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "application_id", APPLICATION)?;
+        db.pragma_update(None, "user_version", VERSION)?;
+        db.execute_batch(SCHEMA)?;
+        Ok(())
+    }
+
+    /// Opens the database for the one writer.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let store = Self::connect(path, flags)?;
+        store.db.pragma_update(None, "synchronous", "FULL")?;
+        let level: i64 = store.db.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        let mode: String = store.db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        if level != 2 || mode != "wal" {
+            return Err(StoreError(format!(
+                "SQLite runs with synchronous={level}, journal_mode={mode}, needs 2 and wal"
+            )));
+        }
+        Ok(store)
+    }
+
+    /// Opens the database to read, beside the writer.
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    }
+
+    fn connect(path: &Path, flags: OpenFlags) -> Result<Self, StoreError> {
+        let db = Connection::open_with_flags(path, flags).map_err(|why| {
+            StoreError(format!("{}: {why}; hallpass init makes a ledger", path.display()))
+        })?;
+        db.busy_timeout(std::time::Duration::from_secs(5))?;
+        let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+        if application != APPLICATION {
+            return Err(StoreError(format!("{} is not a hallpass ledger", path.display())));
+        }
+        if version != VERSION {
+            return Err(StoreError(format!(
+                "{} has format {version}, this program knows {VERSION}",
+                path.display()
+            )));
+        }
+        Ok(Self { db })
+    }
+
+    /// How many entries.
+    pub fn size(&self) -> Result<u64, StoreError> {
+        let last: Option<i64> =
+            self.db.query_row("SELECT max(idx) FROM entry", [], |row| row.get(0))?;
+        Ok(last.map_or(0, |last| u64::try_from(last).map_or(0, |last| last + 1)))
+    }
+
+    /// Starts a transaction.
+    pub fn begin(&self) -> Result<(), StoreError> {
+        self.run("BEGIN IMMEDIATE")
+    }
+
+    /// Makes the transaction durable. After an error here nobody knows whether it is.
+    pub fn commit(&self) -> Result<(), StoreError> {
+        self.run("COMMIT")
+    }
+
+    /// Takes the transaction back.
+    pub fn rollback(&self) -> Result<(), StoreError> {
+        // SQLite itself rolls back on some errors (a full disk); then there is nothing to take back.
+        if self.db.is_autocommit() { Ok(()) } else { self.run("ROLLBACK") }
+    }
+
+    /// Starts an entry, which can fail alone.
+    pub fn begin_entry(&self) -> Result<(), StoreError> {
+        self.run("SAVEPOINT entry")
+    }
+
+    /// Keeps the entry.
+    pub fn keep_entry(&self) -> Result<(), StoreError> {
+        self.run("RELEASE entry")
+    }
+
+    /// Takes the entry back.
+    pub fn drop_entry(&self) -> Result<(), StoreError> {
+        self.run("ROLLBACK TO entry")?;
+        self.run("RELEASE entry")
+    }
+
+    fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.db.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// Adds a leaf.
+    pub fn insert(
+        &self,
+        index: u64,
+        leaf: &Leaf,
+        tbs: Option<&[u8]>,
+        facts: &[u8],
+    ) -> Result<(), StoreError> {
+        let mut insert = self
+            .db
+            .prepare_cached("INSERT INTO entry (idx, leaf, tbs, facts) VALUES (?1, ?2, ?3, ?4)")?;
+        insert.execute(params![number(index)?, leaf.to_string(), tbs, facts])?;
+        Ok(())
+    }
+
+    /// Adds a full tile.
+    pub fn insert_tile(&self, tile: &Tile) -> Result<(), StoreError> {
+        let mut insert =
+            self.db.prepare_cached("INSERT INTO tile (level, idx, hashes) VALUES (?1, ?2, ?3)")?;
+        insert.execute(params![tile.level, number(tile.index)?, tile.hashes])?;
+        Ok(())
+    }
+
+    /// Reads entries by rising index, from one on, until `visit` says false.
+    pub fn each_from(
+        &self,
+        from: u64,
+        mut visit: impl FnMut(Row) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut select = self.db.prepare_cached(
+            "SELECT idx, leaf, tbs, facts FROM entry WHERE idx >= ?1 ORDER BY idx",
+        )?;
+        let mut rows = select.query([number(from)?])?;
+        while let Some(row) = rows.next()? {
+            if !visit(read(row)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads entries by falling index, from the last on, until `visit` says false.
+    pub fn each_back(&self, mut visit: impl FnMut(Row) -> bool) -> Result<(), StoreError> {
+        let mut select =
+            self.db.prepare_cached("SELECT idx, leaf, tbs, facts FROM entry ORDER BY idx DESC")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            if !visit(read(row)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The full tiles, as they are stored.
+    pub fn tiles(&self) -> Result<Vec<Tile>, StoreError> {
+        let mut select =
+            self.db.prepare("SELECT level, idx, hashes FROM tile ORDER BY level, idx")?;
+        let tile = |row: &rusqlite::Row<'_>| {
+            let index: i64 = row.get(1)?;
+            Ok(Tile {
+                level: row.get(0)?,
+                index: u64::try_from(index).unwrap_or(u64::MAX),
+                hashes: row.get(2)?,
+            })
+        };
+        let tiles = select.query_map([], tile)?.collect::<Result<_, _>>()?;
+        Ok(tiles)
+    }
+
+    /// Nodes of level `8 * level` of the tree, `count` of them: from a full tile, or from what is
+    /// below.
+    fn base_nodes(&self, level: u32, from: u64, count: u64) -> Result<Vec<Hash>, StoreError> {
+        let mut select =
+            self.db.prepare_cached("SELECT hashes FROM tile WHERE level = ?1 AND idx = ?2")?;
+        let tile = select
+            .query_row(params![level, number(from / TILE)?], |row| row.get::<_, Vec<u8>>(0))
+            .optional()?;
+        if let Some(bytes) = tile {
+            let hashes = bytes.as_chunks::<32>().0.iter().map(|hash| Hash(*hash));
+            let skip = usize::try_from(from % TILE).unwrap_or(0);
+            return Ok(hashes.skip(skip).take(usize::try_from(count).unwrap_or(0)).collect());
+        }
+        if level > 0 {
+            return (from..from + count).map(|index| self.node(HEIGHT * level, index)).collect();
+        }
+        let mut select = self
+            .db
+            .prepare_cached("SELECT leaf FROM entry WHERE idx >= ?1 AND idx < ?2 ORDER BY idx")?;
+        let hash = |row: &rusqlite::Row<'_>| Ok(Hash::of_leaf(row.get_ref(0)?.as_bytes()?));
+        let hashes = select
+            .query_map(params![number(from)?, number(from + count)?], hash)?
+            .collect::<Result<_, _>>()?;
+        Ok(hashes)
+    }
+}
+
+impl Nodes for Store {
+    type Error = StoreError;
+    fn node(&self, level: u32, index: u64) -> Result<Hash, StoreError> {
+        // A node at a tile's base, but not of the leaves, is the root of the full tile below it.
+        let (tile_level, inner) = match (level / HEIGHT, level % HEIGHT) {
+            (0, inner) => (0, inner),
+            (tile_level, 0) => (tile_level - 1, HEIGHT),
+            (tile_level, inner) => (tile_level, inner),
+        };
+        let count = 1u64 << inner;
+        let mut hashes = self.base_nodes(tile_level, index << inner, count)?;
+        if u64::try_from(hashes.len()) != Ok(count) {
+            return Err(StoreError(format!(
+                "rows of the tree are missing below node {index} of level {level}"
+            )));
+        }
+        while let [_, _, ..] = hashes.as_slice() {
+            hashes = hashes
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|[left, right]| Hash::of_children(*left, *right))
+                .collect();
+        }
+        hashes.first().copied().ok_or_else(|| StoreError("an empty tile".to_owned()))
+    }
+}
+
+fn read(row: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
+    let index: i64 = row.get(0)?;
+    let index =
+        u64::try_from(index).map_err(|_| StoreError(format!("an entry with index {index}")))?;
+    Ok(Row { index, leaf: row.get(1)?, tbs: row.get(2)?, facts: row.get(3)? })
+}
+
+fn number(index: u64) -> Result<i64, StoreError> {
+    i64::try_from(index).map_err(|_| StoreError("an index above 2^63".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::edge::Edge;
+    use crate::ledger::leaf::Kind;
+    use crate::ledger::tree::root;
+
+    #[test]
+    fn rows_and_tiles_give_the_same_nodes_as_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        assert!(Store::open(&path).is_err(), "a ledger appeared from nothing");
+        Store::create(&path).unwrap();
+        assert!(Store::create(&path).is_err(), "a second ledger was made");
+        let store = Store::open(&path).unwrap();
+        let mut edge = Edge::default();
+        store.begin().unwrap();
+        for index in 0..1500u64 {
+            let facts = index.to_be_bytes();
+            let leaf = Leaf::other(Kind::Refusal, &facts);
+            store.insert(index, &leaf, None, &facts).unwrap();
+            edge.append(leaf.hash());
+            edge.filled_since(index).iter().for_each(|tile| store.insert_tile(tile).unwrap());
+        }
+        store.commit().unwrap();
+        assert_eq!((store.size().unwrap(), store.tiles().unwrap().len()), (1500, 5));
+        let reader = Store::open_to_read(&path).unwrap();
+        for size in [1, 255, 256, 257, 1024, 1499, 1500] {
+            assert_eq!(root(&reader, size).unwrap(), root(&edge, size).unwrap(), "{size}");
+        }
+        let again = Edge::load(&reader, 1500).unwrap();
+        assert_eq!(root(&again, 1500).unwrap(), root(&edge, 1500).unwrap());
+    }
+}

@@ -1,0 +1,4 @@
+//! What is outside: one small trait each, its contract in its comment, one file an implementation.
+
+pub mod clock;
+pub mod tickets;

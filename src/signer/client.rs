@@ -1,0 +1,305 @@
+//! The daemon's end of the signer: the second stage of the pipeline. It takes each committed batch,
+//! has its checkpoint cosigned and its certificates signed, checks what comes back, and answers.
+
+use std::io::{self, BufReader};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::protocol::{self, Answer, Entry, Hello, Question, Refusal, receive, send};
+use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::note::VerifierKey;
+use crate::ledger::record::{Fault, answer};
+use crate::ledger::recorded::{Certificate, Recorded};
+use crate::ledger::store::Store;
+use crate::ledger::tree::{Hash, consistency, grew, hash_of, root};
+
+/// How long the signer may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to wait before a signer that is away is looked for again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// How many batches may wait for the signer while the writer commits the next.
+const PIPELINE: usize = 2;
+
+/// A committed batch on its way to the signer.
+pub struct Batch {
+    /// The tree's size before it.
+    pub from: u64,
+    /// The proof of growth since then.
+    pub consistency: Vec<Hash>,
+    /// The checkpoint with the ledger's signature.
+    pub checkpoint: Checkpoint,
+    /// What is to be signed.
+    pub pending: Vec<Pending>,
+}
+
+/// A recorded certificate and who waits for it.
+pub struct Pending {
+    /// The record.
+    pub recorded: Recorded,
+    /// Its inclusion proof.
+    pub inclusion: Vec<Hash>,
+    /// Where the certificate goes.
+    pub reply: oneshot::Sender<Result<Certificate, Fault>>,
+}
+
+/// The signer as the daemon knows it.
+pub struct Signer {
+    socket: PathBuf,
+    vkey: VerifierKey,
+    user_ca: Vec<u8>,
+    bare_ca: Vec<u8>,
+    up: Arc<AtomicBool>,
+}
+
+impl Signer {
+    /// The signer behind a socket; its keys must be these.
+    pub fn new(socket: PathBuf, vkey: VerifierKey, user_ca: Vec<u8>, bare_ca: Vec<u8>) -> Self {
+        Self { socket, vkey, user_ca, bare_ca, up: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// Whether the signer answered last time it was asked. Read by the writer, so that what nobody
+    /// can sign is not recorded.
+    pub fn up(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.up)
+    }
+
+    /// Starts the stage; it ends when the writer does. `reader` reads the ledger beside the writer,
+    /// `checkpoint` is the file of the newest cosigned checkpoint.
+    pub fn start(self, reader: Store, checkpoint: PathBuf) -> SyncSender<Batch> {
+        let (batches, queue) = mpsc::sync_channel(PIPELINE);
+        let stage =
+            Stage { signer: self, reader, checkpoint_file: checkpoint, newest: None, peer: None };
+        let started =
+            std::thread::Builder::new().name("signer".to_owned()).spawn(move || stage.run(&queue));
+        if let Err(why) = started {
+            // The sender is returned without a receiver: the writer ends the process on its first batch.
+            tracing::error!(%why, "no thread for the signer's stage");
+        }
+        batches
+    }
+}
+
+struct Peer {
+    stream: UnixStream,
+    mark: Hello,
+}
+
+struct Stage {
+    signer: Signer,
+    reader: Store,
+    checkpoint_file: PathBuf,
+    /// The newest checkpoint, so that a signer that comes back learns it at once.
+    newest: Option<Checkpoint>,
+    peer: Option<Peer>,
+}
+
+impl Stage {
+    fn run(mut self, queue: &Receiver<Batch>) {
+        loop {
+            let away = !self.signer.up.load(Ordering::Acquire);
+            let batch = if away {
+                queue.recv_timeout(RETRY)
+            } else {
+                queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(RecvTimeoutError::Disconnected) => return,
+                // Nobody asks: look whether the signer is back, and bring its mark up to date.
+                Err(RecvTimeoutError::Timeout) => match self.newest.clone() {
+                    Some(checkpoint) => {
+                        let from = checkpoint.head.size;
+                        Batch { from, consistency: Vec::new(), checkpoint, pending: Vec::new() }
+                    }
+                    None => continue,
+                },
+            };
+            self.newest = Some(batch.checkpoint.clone());
+            self.attend(batch);
+        }
+    }
+
+    /// One batch, to its end: every certificate in it is answered for.
+    fn attend(&mut self, batch: Batch) {
+        let Batch { from, consistency, checkpoint, pending } = batch;
+        let (entries, waiting): (Vec<Entry>, Vec<_>) = pending
+            .into_iter()
+            .map(|Pending { recorded, inclusion, reply }| {
+                let entry = Entry {
+                    index: recorded.index(),
+                    inclusion,
+                    tbs: recorded.tbs().to_vec(),
+                    facts: recorded.facts().to_vec(),
+                };
+                (entry, (recorded, reply))
+            })
+            .unzip();
+        let was_up = self.signer.up.load(Ordering::Acquire);
+        match self.ask(from, consistency, &checkpoint, entries) {
+            Ok((cosigned, results)) if results.len() == waiting.len() => {
+                if !was_up {
+                    tracing::info!(size = cosigned.head.size, "the signer is back");
+                }
+                self.signer.up.store(true, Ordering::Release);
+                self.publish(&cosigned);
+                for ((recorded, reply), result) in waiting.into_iter().zip(results) {
+                    let certificate = result.map_err(Fault::SignerRefused).and_then(|blob| {
+                        recorded.signed(blob).map_err(|why| Fault::SignerRefused(why.to_string()))
+                    });
+                    answer(reply, certificate);
+                }
+            }
+            other => {
+                self.peer = None;
+                let failure = other
+                    .err()
+                    .unwrap_or_else(|| Failure::Away("it answered for another batch".to_owned()));
+                if was_up || !waiting.is_empty() {
+                    tracing::error!(why = %failure.say(), waiting = waiting.len(), "the signer did not sign");
+                }
+                self.signer.up.store(false, Ordering::Release);
+                for (_, reply) in waiting {
+                    answer(reply, Err(failure.fault()));
+                }
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        from: u64,
+        consistency: Vec<Hash>,
+        checkpoint: &Checkpoint,
+        entries: Vec<Entry>,
+    ) -> Result<(Checkpoint, Vec<Result<Vec<u8>, String>>), Failure> {
+        let head = &checkpoint.head;
+        let mut peer = match self.peer.take() {
+            Some(peer) => peer,
+            None => self.connect()?,
+        };
+        let mark = &peer.mark;
+        if mark.size > head.size {
+            return Err(Failure::Lost(Refusal::Behind));
+        }
+        // In the ordinary case the signer saw the batch before this one, and the writer's proof fits.
+        let consistency =
+            if mark.size == from { consistency } else { self.prove(mark, head.size)? };
+        if !grew(mark.size, mark.root, head.size, head.root, &consistency) {
+            return Err(Failure::Lost(Refusal::Forked));
+        }
+        let batch =
+            protocol::Batch { checkpoint: checkpoint.as_str().to_owned(), consistency, entries };
+        match converse(&peer.stream, &Question::Batch(batch))
+            .map_err(|why| Failure::Away(why.to_string()))?
+        {
+            Answer::Signed { cosignature, results } => {
+                let cosigned =
+                    checkpoint.with(&cosignature).map_err(|why| Failure::Away(why.to_string()))?;
+                cosigned
+                    .check_cosigned(&self.signer.vkey)
+                    .map_err(|why| Failure::Away(why.to_string()))?;
+                peer.mark.size = head.size;
+                peer.mark.root = head.root;
+                self.peer = Some(peer);
+                Ok((cosigned, results))
+            }
+            Answer::Refused(refusal @ (Refusal::Behind | Refusal::Forked)) => {
+                Err(Failure::Lost(refusal))
+            }
+            Answer::Refused(refusal) => Err(Failure::Away(refusal.to_string())),
+            Answer::Mark(_) => Err(Failure::Away("it answered another question".to_owned())),
+        }
+    }
+
+    fn connect(&self) -> Result<Peer, Failure> {
+        let say =
+            |why: io::Error| Failure::Away(format!("{}: {why}", self.signer.socket.display()));
+        let stream = UnixStream::connect(&self.signer.socket).map_err(say)?;
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+            .map_err(say)?;
+        let mark = match converse(&stream, &Question::Hello).map_err(say)? {
+            Answer::Mark(mark) => mark,
+            Answer::Signed { .. } | Answer::Refused(_) => {
+                return Err(Failure::Away("it did not say hello".to_owned()));
+            }
+        };
+        let expected = (self.signer.vkey.to_string(), &self.signer.user_ca, &self.signer.bare_ca);
+        if (mark.vkey.clone(), &mark.user_ca, &mark.bare_ca) != expected {
+            return Err(Failure::Away(
+                "it holds other keys than keys/*.pub and keys/signer.vkey say".to_owned(),
+            ));
+        }
+        Ok(Peer { stream, mark })
+    }
+
+    /// The proof from an older mark: read from rows and tiles.
+    fn prove(&self, mark: &Hello, size: u64) -> Result<Vec<Hash>, Failure> {
+        let read = |why: crate::ledger::store::StoreError| Failure::Away(why.to_string());
+        if root(&self.reader, mark.size).map_err(read)? != mark.root {
+            return Err(Failure::Lost(Refusal::Forked));
+        }
+        consistency(mark.size, size)
+            .into_iter()
+            .map(|leaves| hash_of(&self.reader, leaves).map_err(read))
+            .collect()
+    }
+
+    /// Keeps the newest cosigned checkpoint where `ledger export` and auditors find it. Not durable:
+    /// each batch brings the next, and a start the first.
+    fn publish(&self, cosigned: &Checkpoint) {
+        if let Err(why) = replace(&self.checkpoint_file, cosigned.as_str().as_bytes()) {
+            tracing::error!(%why, "the checkpoint file cannot be written");
+        }
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = std::fs::File::create(&new)?;
+    io::Write::write_all(&mut file, bytes)?;
+    std::fs::rename(new, path)
+}
+
+fn converse(stream: &UnixStream, question: &Question) -> io::Result<Answer> {
+    send(stream, &question.encode())?;
+    let payload = receive(BufReader::with_capacity(64 * 1024, stream))?;
+    let payload = payload.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+    Answer::decode(&payload)
+        .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why.to_string()))
+}
+
+/// Why a batch was not signed.
+enum Failure {
+    /// Away, broken, or out of order: try again.
+    Away(String),
+    /// The ledger is not the one the signer has seen: an operator's decision is needed.
+    Lost(Refusal),
+}
+
+impl Failure {
+    fn say(&self) -> String {
+        match self {
+            Self::Away(why) => why.clone(),
+            Self::Lost(refusal) => format!(
+                "{refusal}: a restored or lost disk; see hallpass ledger recover --accept-loss --reason TEXT"
+            ),
+        }
+    }
+
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Away(_) => Fault::SignerAway(self.say()),
+            Self::Lost(_) => Fault::LedgerLost(self.say()),
+        }
+    }
+}

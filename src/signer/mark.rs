@@ -1,0 +1,265 @@
+//! What the signer writes: its mark (the last tree head it saw) and its list of what it signed.
+//!
+//! Both are durable before a signature leaves the process. After a crash between the two the list
+//! knows more than the mark, and an index on the list is never signed again.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use crate::certificate::names::{PersonName, Principal};
+use crate::certificate::time::UnixTime;
+use crate::ledger::checkpoint::decimal;
+use crate::ledger::tree::Hash;
+
+/// A tree head as the signer remembers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// How many leaves.
+    pub size: u64,
+    /// The root.
+    pub root: Hash,
+}
+
+/// The mark of a ledger that has no leaf yet.
+pub fn beginning() -> Mark {
+    Mark { size: 0, root: Hash::empty() }
+}
+
+/// The mark's file: two slots, written in turn, so that a torn write leaves the other one whole.
+///
+/// A slot is one line, padded with spaces to [`SLOT`] bytes:
+/// `hallpass-mark.v1 SEQUENCE SIZE ROOT CHECK`, CHECK being the SHA-256 of what precedes it.
+#[derive(Debug)]
+pub struct MarkFile {
+    file: File,
+    sequence: u64,
+    mark: Mark,
+}
+
+/// The bytes of a slot; half a sector, so that no write crosses one.
+const SLOT: usize = 256;
+
+impl MarkFile {
+    /// Makes the file of a new ledger. Fails if there is one: a mark is never made anew by accident.
+    pub fn create(path: &Path) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let slot = slot(0, beginning());
+        file.write_all_at(&slot, 0)?;
+        file.write_all_at(&slot, offset(1))?;
+        file.sync_all()
+    }
+
+    /// Opens the file; fails if neither slot is whole.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(offset(2)).read_to_end(&mut bytes)?;
+        let newest = bytes.chunks(SLOT).filter_map(read_slot).max_by_key(|(sequence, _)| *sequence);
+        let (sequence, mark) = newest.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "no whole mark in the mark file")
+        })?;
+        Ok(Self { file, sequence, mark })
+    }
+
+    /// The mark.
+    pub fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Moves the mark; durable when this returns.
+    pub fn advance(&mut self, mark: Mark) -> io::Result<()> {
+        let sequence = self.sequence.saturating_add(1);
+        self.file.write_all_at(&slot(sequence, mark), offset(sequence % 2))?;
+        self.file.sync_data()?;
+        self.sequence = sequence;
+        self.mark = mark;
+        Ok(())
+    }
+}
+
+fn offset(slot: u64) -> u64 {
+    slot.saturating_mul(u64::try_from(SLOT).unwrap_or(0))
+}
+
+fn slot(sequence: u64, mark: Mark) -> Vec<u8> {
+    let line = format!("hallpass-mark.v1 {sequence} {} {}", mark.size, mark.root.to_base64());
+    let check = Hash::of(line.as_bytes()).to_base64();
+    let mut bytes = format!("{line} {check}").into_bytes();
+    bytes.resize(SLOT - 1, b' ');
+    bytes.push(b'\n');
+    bytes
+}
+
+fn read_slot(bytes: &[u8]) -> Option<(u64, Mark)> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let mut words = text.split_whitespace();
+    if words.next()? != "hallpass-mark.v1" {
+        return None;
+    }
+    let sequence = decimal(words.next()?)?;
+    let mark = Mark { size: decimal(words.next()?)?, root: Hash::from_base64(words.next()?)? };
+    (slot(sequence, mark) == bytes).then_some((sequence, mark))
+}
+
+/// One certificate that was signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Its index in the ledger.
+    pub index: u64,
+    /// When it was signed.
+    pub time: UnixTime,
+    /// The hash of its to-be-signed bytes.
+    pub tbs: Hash,
+    /// For whom.
+    pub person: PersonName,
+    /// The principals.
+    pub principals: Vec<Principal>,
+}
+
+/// The list of what was signed: a file that only grows, one line a certificate, by rising index.
+///
+/// `INDEX TIME SHA256-OF-TBS PERSON PRINCIPAL[,PRINCIPAL...]`
+#[derive(Debug)]
+pub struct ListFile {
+    file: File,
+    length: u64,
+    last: Option<u64>,
+}
+
+/// How much of the list's end is read at start: more than a minute of certificates at the limits.
+const TAIL: u64 = 4 * 1024 * 1024;
+
+impl ListFile {
+    /// Makes the list of a new ledger. Fails if there is one.
+    pub fn create(path: &Path) -> io::Result<()> {
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.sync_all()
+    }
+
+    /// Opens the list and gives the certificates at its end. A last line that a crash cut short is
+    /// cut off: it was not durable, so its signature never left.
+    pub fn open(path: &Path) -> io::Result<(Self, Vec<Signed>)> {
+        let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+        let length = file.metadata()?.len();
+        let from = length.saturating_sub(TAIL);
+        file.seek(SeekFrom::Start(from))?;
+        let mut tail = Vec::new();
+        file.read_to_end(&mut tail)?;
+        let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let torn = u64::try_from(tail.len() - whole).unwrap_or(0);
+        if torn > 0 {
+            file.set_len(length - torn)?;
+            file.sync_data()?;
+        }
+        let text = String::from_utf8_lossy(tail.get(..whole).unwrap_or_default()).into_owned();
+        // The first line of a tail may be cut; every line of a whole file must be readable.
+        let lines = text.lines().skip(usize::from(from > 0));
+        let read: Option<Vec<Signed>> = lines.map(read_line).collect();
+        let signed = read.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "a damaged line in the signer's list")
+        })?;
+        let last = signed.last().map(|signed| signed.index);
+        Ok((Self { file, length: length - torn, last }, signed))
+    }
+
+    /// The last index that was signed.
+    pub fn last(&self) -> Option<u64> {
+        self.last
+    }
+
+    /// Adds what is about to be signed; durable when this returns.
+    pub fn append(&mut self, signed: &[Signed]) -> io::Result<()> {
+        let Some(newest) = signed.last() else {
+            return Ok(());
+        };
+        let text: String = signed.iter().map(line).collect();
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        if let Err(why) = written {
+            // A full disk may have taken half a line: it must not stand before the next one.
+            self.file.set_len(self.length)?;
+            return Err(why);
+        }
+        self.length += u64::try_from(text.len()).unwrap_or(0);
+        self.last = Some(newest.index);
+        Ok(())
+    }
+}
+
+fn line(signed: &Signed) -> String {
+    let principals: Vec<String> = signed.principals.iter().map(ToString::to_string).collect();
+    let Signed { index, time, tbs, person, .. } = signed;
+    format!("{index} {time} {} {person} {}\n", tbs.to_base64(), principals.join(","))
+}
+
+fn read_line(line: &str) -> Option<Signed> {
+    let mut words = line.split(' ');
+    let signed = Signed {
+        index: decimal(words.next()?)?,
+        time: words.next()?.parse().ok()?,
+        tbs: Hash::from_base64(words.next()?)?,
+        person: words.next()?.parse().ok()?,
+        principals: words
+            .next()?
+            .split(',')
+            .map(|text| text.parse().ok())
+            .collect::<Option<_>>()?,
+    };
+    words.next().is_none().then_some(signed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signed(index: u64) -> Signed {
+        Signed {
+            index,
+            time: UnixTime::from_secs(1_800_000_000 + index),
+            tbs: Hash::of(&index.to_be_bytes()),
+            person: "ana".parse().unwrap(),
+            principals: vec!["deploy@web01".parse().unwrap(), "root@web01".parse().unwrap()],
+        }
+    }
+
+    #[test]
+    fn a_torn_write_leaves_the_mark_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mark");
+        MarkFile::create(&path).unwrap();
+        assert!(MarkFile::create(&path).is_err(), "a second mark was made");
+        let mut file = MarkFile::open(&path).unwrap();
+        assert_eq!(file.mark(), beginning());
+        for size in 1..6 {
+            file.advance(Mark { size, root: Hash::of(&[size as u8]) }).unwrap();
+            assert_eq!(MarkFile::open(&path).unwrap().mark().size, size);
+        }
+        let whole = std::fs::read(&path).unwrap();
+        // The slot written last, sequence 5, is the second; a write that stopped anywhere in it leaves 4.
+        for at in 0..SLOT {
+            let mut torn = whole.clone();
+            torn[SLOT + at] ^= 1;
+            std::fs::write(&path, &torn).unwrap();
+            assert_eq!(MarkFile::open(&path).unwrap().mark().size, 4, "{at}");
+        }
+        std::fs::write(&path, b"").unwrap();
+        assert!(MarkFile::open(&path).is_err());
+    }
+
+    #[test]
+    fn the_list_grows_and_loses_only_a_line_that_was_never_durable() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        ListFile::create(&path).unwrap();
+        let (mut list, before) = ListFile::open(&path).unwrap();
+        assert!(before.is_empty() && list.last().is_none());
+        list.append(&[signed(3), signed(4)]).unwrap();
+        list.append(&[signed(9)]).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+        let (list, after) = ListFile::open(&path).unwrap();
+        assert_eq!((after, list.last()), (vec![signed(3), signed(4)], Some(4)));
+        std::fs::write(&path, b"nonsense\n").unwrap();
+        assert!(ListFile::open(&path).is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! The signer's loop: a listening socket on standard input, one peer at a time, one question at a
+//! time.
+
+use std::io::{self, BufReader};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use super::protocol::{Answer, Question, Refusal, receive, send};
+use super::witness::Witness;
+use crate::certificate::time::UnixTime;
+
+/// How long one answer may take to be taken, and the rest of a question to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Makes the process give away as little as it can: no core dump, no tracing by other processes of
+/// the same user; and ends it with its parent where a daemon spawned it.
+pub fn harden(die_with_parent: bool) -> io::Result<()> {
+    use rustix::process as p;
+    p::setrlimit(p::Resource::Core, p::Rlimit { current: Some(0), maximum: Some(0) })?;
+    p::set_dumpable_behavior(p::DumpableBehavior::NotDumpable)?;
+    if die_with_parent {
+        p::set_parent_process_death_signal(Some(p::Signal::TERM))?;
+    }
+    Ok(())
+}
+
+/// The listening socket that the process was started with as its standard input.
+pub fn listener_from_stdin() -> io::Result<UnixListener> {
+    let listener = UnixListener::from(io::stdin().as_fd().try_clone_to_owned()?);
+    listener.local_addr().map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "standard input is no listening Unix socket; hallpass serve starts the signer",
+        )
+    })?;
+    Ok(listener)
+}
+
+/// Serves one peer after the other until the socket fails. `now` reads the clock, once a batch;
+/// `log` gets one line an event.
+pub fn serve(
+    witness: &mut Witness,
+    listener: &UnixListener,
+    now: impl Fn() -> UnixTime,
+    log: impl Fn(&str),
+) -> io::Result<()> {
+    let allowed = witness.front_uid().unwrap_or_else(|| rustix::process::getuid().as_raw());
+    loop {
+        let (stream, _) = listener.accept()?;
+        let uid = rustix::net::sockopt::socket_peercred(&stream)?.uid.as_raw();
+        if uid != allowed {
+            log(&format!(
+                "refused a peer with uid {uid}: only uid {allowed} may ask for signatures"
+            ));
+            continue;
+        }
+        log(&format!("serving a peer with uid {uid}"));
+        match converse(witness, &stream, &now) {
+            Ok(()) => log("the peer closed"),
+            Err(why) => log(&format!("the connection ended: {why}")),
+        }
+    }
+}
+
+fn converse(
+    witness: &mut Witness,
+    stream: &UnixStream,
+    now: impl Fn() -> UnixTime,
+) -> io::Result<()> {
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut from = BufReader::with_capacity(64 * 1024, stream);
+    while let Some(payload) = receive(&mut from)? {
+        let answer = match Question::decode(&payload) {
+            Ok(Question::Hello) => Answer::Mark(witness.hello()),
+            Ok(Question::Batch(batch)) => witness.batch(&batch, now()),
+            Err(why) => Answer::Refused(Refusal::Invalid(why.to_string())),
+        };
+        send(stream, &answer.encode())?;
+    }
+    Ok(())
+}

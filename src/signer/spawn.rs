@@ -1,0 +1,66 @@
+//! A trial's signer: a child process whose standard input is its listening socket.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Where the signer's program is: beside this one.
+fn program() -> io::Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name("hallpass-signer");
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("{} is missing: it belongs beside hallpass", path.display()),
+    ))
+}
+
+/// Binds the socket and starts the signer on it. It is started again whenever it ends, on the same
+/// socket; it ends with this process.
+pub fn spawn(socket: &Path, config: &Path) -> io::Result<()> {
+    let program = program()?;
+    // What a killed daemon left behind; a living one is kept out by the door's port, which is bound first.
+    match std::fs::remove_file(socket) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    let config = config.to_owned();
+    std::thread::Builder::new()
+        .name("keeper".to_owned())
+        .spawn(move || keep(&program, &config, &listener))?;
+    Ok(())
+}
+
+/// Starts the signer, and again when it ends: at once, then ever more slowly while it does not stay.
+///
+/// The kernel takes this thread for the child's parent (PR_SET_PDEATHSIG), so the child is started
+/// here and the thread lives as long as the process.
+fn keep(program: &Path, config: &Path, listener: &UnixListener) {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match start(program, config, listener).and_then(|mut child| child.wait()) {
+            Ok(status) => tracing::error!(%status, "the signer ended and is started again"),
+            Err(why) => tracing::error!(%why, "the signer cannot be started"),
+        }
+        std::thread::park_timeout(pause);
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}
+
+fn start(program: &Path, config: &Path, listener: &UnixListener) -> io::Result<Child> {
+    let stdin = Stdio::from(OwnedFd::from(listener.try_clone()?));
+    Command::new(program)
+        .arg("--config")
+        .arg(config)
+        .arg("--die-with-parent")
+        .stdin(stdin)
+        .stdout(Stdio::null())
+        .spawn()
+}
