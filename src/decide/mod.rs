@@ -42,7 +42,7 @@ pub use self::problem::{LoadError, Problem};
 pub use self::refusal::{Reason, Refusal};
 pub use self::terms::{BadTerm, Extension, LONGEST, Terms};
 pub use self::world::World;
-pub(crate) use self::world::nearest;
+pub(crate) use self::world::close;
 
 /// What policy says to a request.
 #[derive(Debug)]

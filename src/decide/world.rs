@@ -76,12 +76,12 @@ fn texts<T: ToString>(names: &BTreeSet<T>) -> Vec<String> {
 }
 
 /// The name that takes the fewest typing errors to become this one; the first of several.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known.min_by_key(|known| distance(name, known))
 }
 
 /// The nearest name, if it is near enough to have been meant.
-pub(super) fn close<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn close<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     nearest(name, known).filter(|near| distance(name, near) <= 2)
 }
 

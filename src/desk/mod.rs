@@ -32,7 +32,7 @@ use crate::config::Deciding;
 use crate::config::hosts::{Host, Principals};
 use crate::config::people::{Person, PersonKind};
 use crate::decide::facts::{Account, Facts, Person as PersonFacts, Ticket};
-use crate::decide::{Decision, Grant, decide};
+use crate::decide::{Clip, Decision, Extension, Grant, close, decide};
 use crate::ledger::facts;
 use crate::ledger::leaf::Kind;
 use crate::ledger::record::{self, Ledger};
@@ -176,6 +176,7 @@ impl Desk {
         let notes = notes(&grant);
         let (ttl, grant_ends, offer) = (grant.ttl(), grant.ends(), grant.offer().clone());
         let accounts = vec![grant.facts().account.principal().to_string()];
+        let typed = ask.account();
 
         // 6. The draft, for the very key that was proved.
         let unsigned = Unsigned::draft(grant, &asker.key, self.stamp()).map_err(|why| {
@@ -192,6 +193,7 @@ impl Desk {
             serial: certificate.serial(),
             certificate: certificate.as_openssh().to_owned(),
             accounts,
+            typed,
             ttl,
             valid_before: certificate.valid_before(),
             grant_ends,
@@ -236,7 +238,7 @@ impl Desk {
     fn host(&self, ask: &Ask) -> Result<&Host, Stop> {
         let hosts = &self.deciding.hosts;
         let Some(host) = hosts.find(&ask.host) else {
-            let near = nearest(&ask.host, hosts.iter().map(|host| host.name.as_str()));
+            let near = close(&ask.host, hosts.iter().map(|host| host.name.as_str()));
             let hint = near.map_or(
                 "ask whoever runs the CA to add it: hallpass host add".to_owned(),
                 |near| format!("did you mean {}@{near}?", ask.login),
@@ -440,7 +442,7 @@ fn account_facts(ask: &Ask, host: &Host) -> Account {
 /// Remarks for the person: what is less than was asked for.
 fn notes(grant: &Grant) -> Vec<String> {
     let clipped = grant.clipped();
-    let clip = |what: &str, clip: Option<crate::decide::Clip>| {
+    let clip = |what: &str, clip: Option<Clip>| {
         clip.map(|clip| {
             format!(
                 "{what} is {}, not {}: offer {} gives no more",
@@ -450,13 +452,11 @@ fn notes(grant: &Grant) -> Vec<String> {
             )
         })
     };
-    clip("the certificate's life", clipped.ttl)
+    let forwards = grant.terms().extensions.contains(&Extension::PortForwarding);
+    let closed = (!forwards)
+        .then(|| "without port forwarding: -J, -L, -D and editors need another offer".to_owned());
+    [clip("the certificate's life", clipped.ttl), clip("the grant", clipped.period), closed]
         .into_iter()
-        .chain(clip("the grant", clipped.period))
+        .flatten()
         .collect()
-}
-
-/// The name most like what was typed, if any is like it.
-fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    crate::decide::nearest(typed, names)
 }

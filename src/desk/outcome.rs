@@ -27,6 +27,8 @@ pub struct Issued {
     pub certificate: String,
     /// What it opens.
     pub accounts: Vec<String>,
+    /// What was typed, which is what `ssh` is to be given.
+    pub typed: String,
     /// Its life.
     pub ttl: Span,
     /// The first second after it.

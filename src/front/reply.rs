@@ -36,7 +36,7 @@ usage: ssh ca LOGIN@HOST TICKET [options]     ask for a certificate, printed on 
   trust [--user] [--bare] [--host] [--ledger]
                                 public keys for servers, clients and verifiers
   help [VERB]                   this, or more on one verb
-  --json                        with any verb: one JSON object on stdout
+  --json                        at the end of any of these: one JSON object on stdout
 
 exit status: 0 done, 1 refused, 2 usage, 75 fault (try again)
 
@@ -92,6 +92,7 @@ fn issued(issued: &Issued, as_json: bool) -> Reply {
         serial,
         certificate,
         accounts,
+        typed,
         ttl,
         valid_before,
         grant_ends,
@@ -110,7 +111,7 @@ fn issued(issued: &Issued, as_json: bool) -> Reply {
         "issued serial {serial} for {account}: {ttl}, until {valid_before}; grant {request} by offer {offer} ends {grant_ends}"
     )];
     said.extend(notes.iter().cloned());
-    let hint = format!("ssh -o CertificateFile=FILE {account}  (FILE: where you saved this)");
+    let hint = format!("ssh -o CertificateFile=FILE {typed}  (FILE: where you saved this)");
     Reply {
         stdout: format!("{certificate}\n").into_bytes(),
         stderr: say(&said, Some(&hint)),

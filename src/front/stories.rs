@@ -135,7 +135,8 @@ fn from_strings(strings: &[&[u8]]) -> KeyData {
 
 #[test]
 fn an_algorithm_signs_for_its_own_kind_of_key_and_never_with_sha1() {
-    let sk = from_strings(&[b"sk-ssh-ed25519@openssh.com", &[7; 32], b"ssh:"]);
+    let point = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
+    let sk = from_strings(&[b"sk-ssh-ed25519@openssh.com", &point, b"ssh:"]);
     let p256 = EcdsaCurve::NistP256;
     let rsa = rsa(3072, &[1, 0, 1]);
     let sha2 = |hash| Algorithm::Rsa { hash: Some(hash) };

@@ -198,7 +198,7 @@ fn explain(why: &clap::Error, json: bool) -> Usage {
     let (what, hint) = match why.kind() {
         ErrorKind::InvalidSubcommand => {
             let word = context(ContextKind::InvalidSubcommand).unwrap_or_default();
-            let near = crate::decide::nearest(&word, VERBS.into_iter());
+            let near = crate::decide::close(&word, VERBS.into_iter());
             (
                 format!("there is no verb {}", Safe(&word)),
                 near.map_or("ssh ca help".into(), |near| format!("did you mean ssh ca {near}?")),
@@ -306,7 +306,6 @@ mod tests {
             "deploy@web01 https://t/1",
             "--json --json",
             "-x",
-            "--",
             "help a b",
         ] {
             assert!(parse(line.as_bytes()).is_err(), "{line}");
