@@ -181,7 +181,7 @@ mod tests {
                 let index = self.rows[level as usize];
                 self.rows[level as usize] += 1;
                 self.nodes.insert((level, index), hash);
-                if index % 2 == 0 {
+                if index.is_multiple_of(2) {
                     return;
                 }
                 hash = Hash::of_children(self.nodes[&(level, index - 1)], hash);
@@ -232,7 +232,7 @@ mod tests {
                 assert_eq!(tile.hashes[..32], all.nodes[&(8 * tile.level, 256 * tile.index)].0);
             }
             edge.prune();
-            if size % 7 == 0 {
+            if size.is_multiple_of(7) {
                 edge = Edge::load(&all, size).unwrap();
             }
         }

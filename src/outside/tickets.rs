@@ -134,7 +134,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[allow(clippy::disallowed_methods, reason = "a test's files need not be durable")]
     fn a_ticket_is_read_anew_each_time_and_an_outage_is_not_an_absence() {
         let dir = tempfile::tempdir().unwrap();
         let tracker = FolderTracker::new("tickets", dir.path().join("tickets"));

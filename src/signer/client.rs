@@ -179,7 +179,7 @@ impl Stage {
         consistency: Vec<Hash>,
         checkpoint: &Checkpoint,
         entries: Vec<Entry>,
-    ) -> Result<(Checkpoint, Vec<Result<Vec<u8>, String>>), Failure> {
+    ) -> Result<(Checkpoint, Vec<protocol::Signed>), Failure> {
         let head = &checkpoint.head;
         let mut peer = match self.peer.take() {
             Some(peer) => peer,

@@ -55,6 +55,9 @@ pub struct Entry {
     pub facts: Vec<u8>,
 }
 
+/// What became of one entry: the whole certificate, or why it was not signed.
+pub type Signed = Result<Vec<u8>, String>;
+
 /// What the signer answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -64,8 +67,8 @@ pub enum Answer {
     Signed {
         /// The cosignature's line.
         cosignature: String,
-        /// For each entry the whole certificate, or why it was not signed.
-        results: Vec<Result<Vec<u8>, String>>,
+        /// One for each entry, in order.
+        results: Vec<Signed>,
     },
     /// The whole batch is refused: nothing was cosigned and nothing signed.
     Refused(Refusal),
