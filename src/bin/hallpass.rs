@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -26,7 +27,7 @@ use hallpass::ledger::checkpoint::Checkpoint;
 use hallpass::ledger::export;
 use hallpass::ledger::note::{NoteKey, SignatureType};
 use hallpass::ledger::record::{Ledger, Setup};
-use hallpass::ledger::store::Store;
+use hallpass::ledger::store::{Lock, Store};
 use hallpass::ledger::verify::Verifier;
 use hallpass::outside::clock::{Clock, SystemClock};
 use hallpass::outside::tickets::FolderTracker;
@@ -405,8 +406,7 @@ fn serve(path: &Path) -> Result<(), Stop> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     journal();
     warn_of_emergency_key(&ca);
-    runtime.block_on(async {
-        // The door's port first: a second daemon on the same folder stops here and touches nothing.
+    let writer = runtime.block_on(async {
         let host_key =
             ssh_key::PrivateKey::from_openssh(key::read_secret(&ca.front.host_key)?.as_slice())?;
         let door = front::Config {
@@ -417,7 +417,8 @@ fn serve(path: &Path) -> Result<(), Stop> {
         };
         let listener =
             Listener::bind(door).await.map_err(|why| format!("{:?}: {why}", ca.front.listen))?;
-        let desk = Arc::new(Counter { desk: open_desk(&ca, &trust, deciding)?, trust });
+        let (desk, writer) = open_desk(&ca, &trust, deciding)?;
+        let desk = Arc::new(Counter { desk, trust });
         desk.desk.record_texts().await?;
         let counting = Arc::clone(&desk);
         tokio::spawn(async move {
@@ -430,17 +431,26 @@ fn serve(path: &Path) -> Result<(), Stop> {
             say(&format!("{} listens on {address}", ca.name));
         }
         listener.run(desk, asked_to_stop()).await;
-        say("stopped");
-        Ok(())
-    })
+        Ok::<_, Stop>(writer)
+    })?;
+    // What still runs is dropped, and with it the last handles of the ledger; what is queued is
+    // recorded and signed all the same.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    if writer.join().is_err() {
+        return Err(Stop::Failed("the ledger's writer panicked".to_owned()));
+    }
+    say("stopped");
+    Ok(())
 }
 
 fn open_desk(
     ca: &Ca,
     trust: &Trust,
     deciding: Arc<hallpass::config::Deciding>,
-) -> Result<Desk, Stop> {
+) -> Result<(Desk, JoinHandle<()>), Stop> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    // Before anything is touched that a running daemon uses.
+    let lock = Lock::take(&ca.ledger.database)?;
     if let Some(config) = &ca.signer.spawn {
         spawn::spawn(&ca.signer.socket, config).map_err(|why| format!("the signer: {why}"))?;
     }
@@ -463,6 +473,7 @@ fn open_desk(
     let state = Arc::new(Mutex::new(state));
     let folded = Arc::clone(&state);
     let setup = Setup {
+        lock,
         database: ca.ledger.database.clone(),
         checkpoint: ca.ledger.checkpoint.clone(),
         key: ledger_key,
@@ -478,21 +489,13 @@ fn open_desk(
     let fold = Box::new(move |entry: hallpass::ledger::record::Committed<'_>| {
         folded.lock().unwrap_or_else(PoisonError::into_inner).fold(entry);
     });
-    let ledger = Ledger::open(setup, fold)?;
+    let (ledger, writer) = Ledger::open(setup, fold)?;
     let tracker = ca
         .tracker
         .first()
         .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
-    Ok(Desk {
-        deciding,
-        ledger,
-        state,
-        tracker,
-        clock,
-        node: ca.name.to_string(),
-        user_ca,
-        bare_ca,
-    })
+    let node = ca.name.to_string();
+    Ok((Desk { deciding, ledger, state, tracker, clock, node, user_ca, bare_ca }, writer))
 }
 
 /// The journal: JSON lines on stderr.

@@ -9,8 +9,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
@@ -19,13 +19,13 @@ use super::edge::Edge;
 use super::leaf::{Kind, Leaf};
 use super::note::NoteKey;
 use super::recorded::{Certificate, Recorded};
-use super::store::{Store, StoreError};
+use super::store::{Lock, Store, StoreError};
 use super::tree::{Hash, Leaves, Nodes, consistency, hash_of, inclusion, root};
 use crate::certificate::draft::Unsigned;
 use crate::certificate::lint::{Flaw, Keys};
 use crate::certificate::time::UnixTime;
 use crate::outside::clock::Clock;
-use crate::signer::client::{Batch, Pending, Signer};
+use crate::signer::client::{Batch, Health, Pending, Signer};
 use crate::signer::protocol::MAX_BATCH;
 
 /// Why an entry did not come about. All of these are faults: nobody was refused anything.
@@ -93,6 +93,8 @@ pub struct Ledger {
 
 /// What the writer needs.
 pub struct Setup {
+    /// The right to write to it.
+    pub lock: Lock,
     /// The database.
     pub database: PathBuf,
     /// Where the newest cosigned checkpoint is kept for readers.
@@ -117,35 +119,34 @@ const BATCH: usize = MAX_BATCH / 2;
 const BATCH_BYTES: usize = 3 * 1024 * 1024;
 
 impl Ledger {
-    /// Opens the ledger, tells `fold` nothing yet, and starts the writer and the signer's stage.
+    /// Opens the ledger and starts the writer and the signer's stage. The thread ends, and the
+    /// database is closed, once every handle of the ledger is gone.
     ///
     /// The ledger must exist; `hallpass init` makes it, once.
-    pub fn open(setup: Setup, fold: Fold) -> Result<Self, Fault> {
+    pub fn open(setup: Setup, fold: Fold) -> Result<(Self, JoinHandle<()>), Fault> {
         let store = Store::open(&setup.database).map_err(Fault::Store)?;
         let size = store.size().map_err(Fault::Store)?;
         let edge = Edge::load(&store, size).map_err(Fault::Store)?;
         let reader = Store::open_to_read(&setup.database).map_err(Fault::Store)?;
+        let threads = |why: std::io::Error| Fault::Store(StoreError(format!("no thread: {why}")));
         let (queue, submissions) = mpsc::sync_channel(QUEUE);
-        let up = setup.signer.up();
-        let batches = setup.signer.start(reader, setup.checkpoint);
-        let writer = Writer {
-            store,
-            edge,
-            key: setup.key,
-            keys: setup.keys,
-            clock: setup.clock,
-            fold,
-            batches,
-            up,
+        let health = setup.signer.health();
+        let (batches, stage) = setup.signer.start(reader, setup.checkpoint).map_err(threads)?;
+        let Setup { lock, key, keys, clock, .. } = setup;
+        let writer = Writer { store, edge, key, keys, clock, fold, batches, health };
+        let run = move || {
+            let store = writer.run(&submissions);
+            let signed = stage.join();
+            // The last connection to go brings the write-ahead log back into the database.
+            drop(store);
+            drop(lock);
+            if signed.is_err() {
+                tracing::error!("the signer's stage panicked");
+            }
         };
-        let name = |why: std::io::Error| {
-            Fault::Store(StoreError(format!("no thread for the writer: {why}")))
-        };
-        std::thread::Builder::new()
-            .name("ledger".to_owned())
-            .spawn(move || writer.run(&submissions))
-            .map_err(name)?;
-        Ok(Self { queue })
+        let running =
+            std::thread::Builder::new().name("ledger".to_owned()).spawn(run).map_err(threads)?;
+        Ok((Self { queue }, running))
     }
 
     /// Records a grant with its certificate and has the certificate signed.
@@ -191,11 +192,12 @@ struct Writer {
     clock: Arc<dyn Clock>,
     fold: Fold,
     batches: SyncSender<Batch>,
-    up: Arc<AtomicBool>,
+    health: Health,
 }
 
 impl Writer {
-    fn run(mut self, submissions: &Receiver<Submission>) {
+    /// Records until nobody is left who could submit; gives the store back.
+    fn run(mut self, submissions: &Receiver<Submission>) -> Store {
         // The first batch is empty: the signer's mark moves up to what a crash left behind.
         self.hand_on(self.edge.size(), Vec::new());
         while let Ok(first) = submissions.recv() {
@@ -209,6 +211,7 @@ impl Writer {
             }
             self.record(batch);
         }
+        self.store
     }
 
     /// Records one batch: all of it is durable when its checkpoint is signed, or none of it exists.
@@ -292,11 +295,12 @@ impl Writer {
                 told.push((first, kind, facts));
                 made.push(Made::Other(first, reply));
             }
-            Submission::Issue(_, reply) if !self.up.load(Ordering::Acquire) => {
-                // Known to be away: what nobody can sign is not recorded.
-                answer(reply, Err(Fault::SignerAway("it does not answer".to_owned())));
-            }
             Submission::Issue(unsigned, reply) => {
+                // What nobody can sign is not recorded.
+                if let Some(fault) = self.health.fault() {
+                    answer(reply, Err(fault));
+                    return Ok(());
+                }
                 let grant_facts = unsigned.grant_facts().to_vec();
                 let grant = Leaf::other(Kind::Grant, &grant_facts);
                 match self.enter_certificate(*unsigned, &grant, &grant_facts, first) {

@@ -63,6 +63,29 @@ pub struct Row {
     pub facts: Option<Vec<u8>>,
 }
 
+/// The right to be the ledger's one writer, held as long as the value lives.
+///
+/// A lock of the kernel's: it ends with the process, however that ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: std::fs::File,
+}
+
+impl Lock {
+    /// Takes the lock, or says that another process has it.
+    pub fn take(database: &Path) -> Result<Self, StoreError> {
+        let say =
+            |why: &dyn std::fmt::Display| StoreError(format!("{}: {why}", database.display()));
+        let file = OpenOptions::new()
+            .read(true)
+            .open(database)
+            .map_err(|why| say(&format!("{why}; hallpass init makes a ledger")))?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| say(&"this ledger is served already, by another process"))?;
+        Ok(Self { _file: file })
+    }
+}
+
 /// A connection to the ledger's database.
 pub struct Store {
     db: Connection,

@@ -4,9 +4,9 @@
 use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -50,40 +50,56 @@ pub struct Pending {
     pub reply: oneshot::Sender<Result<Certificate, Fault>>,
 }
 
+/// What keeps the signer from signing, as the last attempt found it. Read by the writer, so that what
+/// nobody can sign is not recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Mutex<Option<Failure>>>);
+
+impl Health {
+    /// The fault that a certificate would end in now.
+    pub fn fault(&self) -> Option<Fault> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Failure::fault)
+    }
+
+    /// Notes how the last attempt ended; gives what was noted before.
+    fn note(&self, failure: Option<Failure>) -> Option<Failure> {
+        std::mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), failure)
+    }
+}
+
 /// The signer as the daemon knows it.
 pub struct Signer {
     socket: PathBuf,
     vkey: VerifierKey,
     user_ca: Vec<u8>,
     bare_ca: Vec<u8>,
-    up: Arc<AtomicBool>,
+    health: Health,
 }
 
 impl Signer {
     /// The signer behind a socket; its keys must be these.
     pub fn new(socket: PathBuf, vkey: VerifierKey, user_ca: Vec<u8>, bare_ca: Vec<u8>) -> Self {
-        Self { socket, vkey, user_ca, bare_ca, up: Arc::new(AtomicBool::new(true)) }
+        Self { socket, vkey, user_ca, bare_ca, health: Health::default() }
     }
 
-    /// Whether the signer answered last time it was asked. Read by the writer, so that what nobody
-    /// can sign is not recorded.
-    pub fn up(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.up)
+    /// What keeps the signer from signing, if anything does.
+    pub fn health(&self) -> Health {
+        self.health.clone()
     }
 
     /// Starts the stage; it ends when the writer does. `reader` reads the ledger beside the writer,
     /// `checkpoint` is the file of the newest cosigned checkpoint.
-    pub fn start(self, reader: Store, checkpoint: PathBuf) -> SyncSender<Batch> {
+    pub fn start(
+        self,
+        reader: Store,
+        checkpoint: PathBuf,
+    ) -> io::Result<(SyncSender<Batch>, JoinHandle<()>)> {
         let (batches, queue) = mpsc::sync_channel(PIPELINE);
         let stage =
             Stage { signer: self, reader, checkpoint_file: checkpoint, newest: None, peer: None };
-        let started =
-            std::thread::Builder::new().name("signer".to_owned()).spawn(move || stage.run(&queue));
-        if let Err(why) = started {
-            // The sender is returned without a receiver: the writer ends the process on its first batch.
-            tracing::error!(%why, "no thread for the signer's stage");
-        }
-        batches
+        let run = move || stage.run(&queue);
+        let running = std::thread::Builder::new().name("signer".to_owned()).spawn(run)?;
+        Ok((batches, running))
     }
 }
 
@@ -104,7 +120,7 @@ struct Stage {
 impl Stage {
     fn run(mut self, queue: &Receiver<Batch>) {
         loop {
-            let away = !self.signer.up.load(Ordering::Acquire);
+            let away = self.signer.health.fault().is_some();
             let batch = if away {
                 queue.recv_timeout(RETRY)
             } else {
@@ -142,13 +158,13 @@ impl Stage {
                 (entry, (recorded, reply))
             })
             .unzip();
-        let was_up = self.signer.up.load(Ordering::Acquire);
-        match self.ask(from, consistency, &checkpoint, entries) {
-            Ok((cosigned, results)) if results.len() == waiting.len() => {
-                if !was_up {
+        let question =
+            protocol::Batch { checkpoint: checkpoint.as_str().to_owned(), consistency, entries };
+        match self.ask(from, question, &checkpoint) {
+            Ok((cosigned, results)) => {
+                if self.signer.health.note(None).is_some() {
                     tracing::info!(size = cosigned.head.size, "the signer is back");
                 }
-                self.signer.up.store(true, Ordering::Release);
                 self.publish(&cosigned);
                 for ((recorded, reply), result) in waiting.into_iter().zip(results) {
                     let certificate = result.map_err(Fault::SignerRefused).and_then(|blob| {
@@ -157,15 +173,11 @@ impl Stage {
                     answer(reply, certificate);
                 }
             }
-            other => {
-                self.peer = None;
-                let failure = other
-                    .err()
-                    .unwrap_or_else(|| Failure::Away("it answered for another batch".to_owned()));
-                if was_up || !waiting.is_empty() {
+            Err(failure) => {
+                let before = self.signer.health.note(Some(failure.clone()));
+                if before.is_none() || !waiting.is_empty() {
                     tracing::error!(why = %failure.say(), waiting = waiting.len(), "the signer did not sign");
                 }
-                self.signer.up.store(false, Ordering::Release);
                 for (_, reply) in waiting {
                     answer(reply, Err(failure.fault()));
                 }
@@ -173,39 +185,50 @@ impl Stage {
         }
     }
 
+    /// The cosigned checkpoint, and one result for each entry.
+    ///
+    /// A connection that broke (the signer was started again) is made anew, once: what it did not
+    /// sign it signs then, and what it did sign it does not sign again.
     fn ask(
         &mut self,
         from: u64,
-        consistency: Vec<Hash>,
+        mut batch: protocol::Batch,
         checkpoint: &Checkpoint,
-        entries: Vec<Entry>,
     ) -> Result<(Checkpoint, Vec<protocol::Signed>), Failure> {
-        let head = &checkpoint.head;
-        let mut peer = match self.peer.take() {
-            Some(peer) => peer,
-            None => self.connect()?,
-        };
-        let mark = &peer.mark;
+        let ready = std::mem::take(&mut batch.consistency);
+        if let Some(peer) = self.peer.take() {
+            match self.ask_peer(peer, from, &ready, &mut batch, checkpoint) {
+                Err(Failure::Away(why)) => tracing::warn!(%why, "the signer is asked again"),
+                done => return done,
+            }
+        }
+        let peer = self.connect()?;
+        self.ask_peer(peer, from, &ready, &mut batch, checkpoint)
+    }
+
+    fn ask_peer(
+        &mut self,
+        mut peer: Peer,
+        from: u64,
+        ready: &[Hash],
+        batch: &mut protocol::Batch,
+        checkpoint: &Checkpoint,
+    ) -> Result<(Checkpoint, Vec<protocol::Signed>), Failure> {
+        let away = |why: &dyn std::fmt::Display| Failure::Away(why.to_string());
+        let (head, mark) = (&checkpoint.head, &peer.mark);
         if mark.size > head.size {
             return Err(Failure::Lost(Refusal::Behind));
         }
         // In the ordinary case the signer saw the batch before this one, and the writer's proof fits.
-        let consistency =
-            if mark.size == from { consistency } else { self.prove(mark, head.size)? };
-        if !grew(mark.size, mark.root, head.size, head.root, &consistency) {
+        batch.consistency =
+            if mark.size == from { ready.to_vec() } else { self.prove(mark, head.size)? };
+        if !grew(mark.size, mark.root, head.size, head.root, &batch.consistency) {
             return Err(Failure::Lost(Refusal::Forked));
         }
-        let batch =
-            protocol::Batch { checkpoint: checkpoint.as_str().to_owned(), consistency, entries };
-        match converse(&peer.stream, &Question::Batch(batch))
-            .map_err(|why| Failure::Away(why.to_string()))?
-        {
-            Answer::Signed { cosignature, results } => {
-                let cosigned =
-                    checkpoint.with(&cosignature).map_err(|why| Failure::Away(why.to_string()))?;
-                cosigned
-                    .check_cosigned(&self.signer.vkey)
-                    .map_err(|why| Failure::Away(why.to_string()))?;
+        match converse(&peer.stream, &batch.encode()).map_err(|why| away(&why))? {
+            Answer::Signed { cosignature, results } if results.len() == batch.entries.len() => {
+                let cosigned = checkpoint.with(&cosignature).map_err(|why| away(&why))?;
+                cosigned.check_cosigned(&self.signer.vkey).map_err(|why| away(&why))?;
                 peer.mark.size = head.size;
                 peer.mark.root = head.root;
                 self.peer = Some(peer);
@@ -214,8 +237,8 @@ impl Stage {
             Answer::Refused(refusal @ (Refusal::Behind | Refusal::Forked)) => {
                 Err(Failure::Lost(refusal))
             }
-            Answer::Refused(refusal) => Err(Failure::Away(refusal.to_string())),
-            Answer::Mark(_) => Err(Failure::Away("it answered another question".to_owned())),
+            Answer::Refused(refusal) => Err(away(&refusal)),
+            Answer::Mark(_) | Answer::Signed { .. } => Err(away(&"it answered another question")),
         }
     }
 
@@ -227,7 +250,7 @@ impl Stage {
             .set_read_timeout(Some(PATIENCE))
             .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
             .map_err(say)?;
-        let mark = match converse(&stream, &Question::Hello).map_err(say)? {
+        let mark = match converse(&stream, &Question::Hello.encode()).map_err(say)? {
             Answer::Mark(mark) => mark,
             Answer::Signed { .. } | Answer::Refused(_) => {
                 return Err(Failure::Away("it did not say hello".to_owned()));
@@ -270,8 +293,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::rename(new, path)
 }
 
-fn converse(stream: &UnixStream, question: &Question) -> io::Result<Answer> {
-    send(stream, &question.encode())?;
+fn converse(stream: &UnixStream, question: &[u8]) -> io::Result<Answer> {
+    send(stream, question)?;
     let payload = receive(BufReader::with_capacity(64 * 1024, stream))?;
     let payload = payload.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
     Answer::decode(&payload)
@@ -279,6 +302,7 @@ fn converse(stream: &UnixStream, question: &Question) -> io::Result<Answer> {
 }
 
 /// Why a batch was not signed.
+#[derive(Debug, Clone)]
 enum Failure {
     /// Away, broken, or out of order: try again.
     Away(String),

@@ -24,7 +24,7 @@ fn program() -> io::Result<PathBuf> {
 /// socket; it ends with this process.
 pub fn spawn(socket: &Path, config: &Path) -> io::Result<()> {
     let program = program()?;
-    // What a killed daemon left behind; a living one is kept out by the door's port, which is bound first.
+    // What a killed daemon left behind; a living one is kept out by the ledger's lock, which is taken first.
     match std::fs::remove_file(socket) {
         Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
         _ => {}
