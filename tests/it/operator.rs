@@ -124,7 +124,8 @@ fn a_first_certificate_from_an_empty_folder() {
 
 #[test]
 fn surprises_are_refused_at_start_and_name_what_mends_them() {
-    let cases: &[(&str, fn(&Path), &str)] = &[
+    type Surprise = (&'static str, fn(&Path), &'static str);
+    let cases: &[Surprise] = &[
         (
             "unknown key in ca.toml",
             |ca| bend(&ca.join("ca.toml"), "max_connections", "max_conn"),
