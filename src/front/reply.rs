@@ -228,6 +228,21 @@ pub fn usage(usage: &Usage) -> Reply {
     }
 }
 
+/// A command that died; the journal has the same id.
+pub(super) fn died(id: &str) -> Reply {
+    let said = [format!("fault {id}: something broke while answering")];
+    Reply { stdout: Vec::new(), stderr: say(&said, Some("try again")), status: exit::FAULT }
+}
+
+/// A command line longer than any command.
+pub(super) fn too_long() -> Reply {
+    usage(&Usage {
+        json: false,
+        what: "these are more words than any command has".to_owned(),
+        hint: "ssh ca help".to_owned(),
+    })
+}
+
 fn json_reply(object: &Value, status: u32) -> Reply {
     Reply { stdout: format!("{object}\n").into_bytes(), stderr: String::new(), status }
 }

@@ -15,7 +15,7 @@ use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot};
 
-use super::{Caller, Command, Config, Desk, Listener, Reply};
+use super::{Caller, Command, Commands, Config, Listener, Reply};
 use crate::certificate::names::PersonName;
 
 /// A desk that knows a few words.
@@ -27,7 +27,7 @@ struct Toy {
     finished: AtomicU32,
 }
 
-impl Desk for Toy {
+impl Commands for Toy {
     fn owner(&self, key: &KeyData) -> Option<PersonName> {
         self.people.lock().unwrap().get(key).cloned()
     }
