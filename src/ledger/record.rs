@@ -25,7 +25,7 @@ use crate::certificate::draft::Unsigned;
 use crate::certificate::lint::{Flaw, Keys};
 use crate::certificate::time::UnixTime;
 use crate::outside::clock::Clock;
-use crate::signer::client::{Batch, Health, Pending, Signer};
+use crate::signer::client::{Batch, Entrance, Health, Pending, Signer};
 use crate::signer::protocol::MAX_BATCH;
 
 /// Why an entry did not come about. All of these are faults: nobody was refused anything.
@@ -191,7 +191,7 @@ struct Writer {
     keys: Keys,
     clock: Arc<dyn Clock>,
     fold: Fold,
-    batches: SyncSender<Batch>,
+    batches: Entrance,
     health: Health,
 }
 
@@ -382,7 +382,8 @@ impl Writer {
                 }
             }
         }
-        let consistency = prove(consistency(old, size)).unwrap_or_default();
+        // Without it the signer's stage reads the proof from the store.
+        let consistency = prove(consistency(old, size)).ok();
         // A full pipeline holds the writer: then entries gather into the next, larger batch.
         if self.batches.send(Batch { from: old, consistency, checkpoint, pending }).is_err() {
             tracing::error!("the signer's stage has ended: the process ends");

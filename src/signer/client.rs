@@ -4,7 +4,7 @@
 use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,12 +32,19 @@ const PIPELINE: usize = 2;
 pub struct Batch {
     /// The tree's size before it.
     pub from: u64,
-    /// The proof of growth since then.
-    pub consistency: Vec<Hash>,
+    /// The proof of growth since then, where the writer had it at hand.
+    pub consistency: Option<Vec<Hash>>,
     /// The checkpoint with the ledger's signature.
     pub checkpoint: Checkpoint,
     /// What is to be signed.
     pub pending: Vec<Pending>,
+}
+
+impl Batch {
+    /// Nothing to sign: the signer is to see the checkpoint.
+    fn empty(checkpoint: Checkpoint) -> Self {
+        Self { from: checkpoint.head.size, consistency: None, checkpoint, pending: Vec::new() }
+    }
 }
 
 /// A recorded certificate and who waits for it.
@@ -87,19 +94,62 @@ impl Signer {
         self.health.clone()
     }
 
-    /// Starts the stage; it ends when the writer does. `reader` reads the ledger beside the writer,
-    /// `checkpoint` is the file of the newest cosigned checkpoint.
+    /// Starts the stage; it ends when the way in is dropped. `reader` reads the ledger beside the
+    /// writer, `checkpoint` is the file of the newest cosigned checkpoint.
     pub fn start(
         self,
         reader: Store,
         checkpoint: PathBuf,
-    ) -> io::Result<(SyncSender<Batch>, JoinHandle<()>)> {
+    ) -> io::Result<(Entrance, JoinHandle<()>)> {
         let (batches, queue) = mpsc::sync_channel(PIPELINE);
-        let stage =
-            Stage { signer: self, reader, checkpoint_file: checkpoint, newest: None, peer: None };
+        let unqueued = Unqueued::default();
+        let entrance = Entrance { batches, unqueued: Arc::clone(&unqueued) };
+        let stage = Stage {
+            signer: self,
+            reader,
+            checkpoint_file: checkpoint,
+            unqueued,
+            newest: None,
+            peer: None,
+        };
         let run = move || stage.run(&queue);
         let running = std::thread::Builder::new().name("signer".to_owned()).spawn(run)?;
-        Ok((batches, running))
+        Ok((entrance, running))
+    }
+}
+
+/// The newest checkpoint that found no place in the queue.
+///
+/// INVARIANT: never one whose certificates are still queued, or the signer would see it first and
+/// take them for passed over.
+type Unqueued = Arc<Mutex<Option<Checkpoint>>>;
+
+/// The way into the stage.
+pub struct Entrance {
+    batches: SyncSender<Batch>,
+    unqueued: Unqueued,
+}
+
+/// The stage has ended: it panicked.
+#[derive(Debug)]
+pub struct Ended;
+
+impl Entrance {
+    /// Hands a batch on. Certificates wait for their turn; a batch without any does not wait: where
+    /// there is no place for it, its checkpoint alone is kept, and the signer hears of it when it can.
+    pub fn send(&self, batch: Batch) -> Result<(), Ended> {
+        if !batch.pending.is_empty() {
+            return self.batches.send(batch).map_err(|_| Ended);
+        }
+        match self.batches.try_send(batch) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(batch)) => {
+                let mut unqueued = self.unqueued.lock().unwrap_or_else(PoisonError::into_inner);
+                *unqueued = Some(batch.checkpoint);
+                Ok(())
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Ended),
+        }
     }
 }
 
@@ -112,7 +162,8 @@ struct Stage {
     signer: Signer,
     reader: Store,
     checkpoint_file: PathBuf,
-    /// The newest checkpoint, so that a signer that comes back learns it at once.
+    unqueued: Unqueued,
+    /// The newest checkpoint the signer was asked about.
     newest: Option<Checkpoint>,
     peer: Option<Peer>,
 }
@@ -120,32 +171,40 @@ struct Stage {
 impl Stage {
     fn run(mut self, queue: &Receiver<Batch>) {
         loop {
-            let away = self.signer.health.fault().is_some();
-            let batch = if away {
+            // A signer that is away is looked for now and then, whether anybody asks or not; and a
+            // checkpoint that found no place in the queue is brought to it.
+            let batch = if self.signer.health.fault().is_some() {
                 queue.recv_timeout(RETRY)
+            } else if self.unheard().is_some() {
+                queue.recv_timeout(Duration::ZERO)
             } else {
                 queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
-            let batch = match batch {
-                Ok(batch) => batch,
-                Err(RecvTimeoutError::Disconnected) => return,
-                // Nobody asks: look whether the signer is back, and bring its mark up to date.
-                Err(RecvTimeoutError::Timeout) => match self.newest.clone() {
-                    Some(checkpoint) => {
-                        let from = checkpoint.head.size;
-                        Batch { from, consistency: Vec::new(), checkpoint, pending: Vec::new() }
-                    }
-                    None => continue,
-                },
-            };
-            self.newest = Some(batch.checkpoint.clone());
-            self.attend(batch);
+            match batch {
+                Ok(batch) => self.attend(batch),
+                Err(RecvTimeoutError::Timeout) => {
+                    let newest = self.unheard().or_else(|| self.newest.clone());
+                    newest.into_iter().for_each(|checkpoint| self.attend(Batch::empty(checkpoint)));
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.unheard().into_iter().for_each(|last| self.attend(Batch::empty(last)));
+                    return;
+                }
+            }
         }
+    }
+
+    /// A checkpoint that found no place in the queue, if the signer was asked about no newer one.
+    fn unheard(&self) -> Option<Checkpoint> {
+        let asked = self.newest.as_ref().map_or(0, |checkpoint| checkpoint.head.size);
+        let unqueued = self.unqueued.lock().unwrap_or_else(PoisonError::into_inner);
+        unqueued.as_ref().filter(|checkpoint| checkpoint.head.size > asked).cloned()
     }
 
     /// One batch, to its end: every certificate in it is answered for.
     fn attend(&mut self, batch: Batch) {
         let Batch { from, consistency, checkpoint, pending } = batch;
+        self.newest = Some(checkpoint.clone());
         let (entries, waiting): (Vec<Entry>, Vec<_>) = pending
             .into_iter()
             .map(|Pending { recorded, inclusion, reply }| {
@@ -158,9 +217,12 @@ impl Stage {
                 (entry, (recorded, reply))
             })
             .unzip();
-        let question =
-            protocol::Batch { checkpoint: checkpoint.as_str().to_owned(), consistency, entries };
-        match self.ask(from, question, &checkpoint) {
+        let question = protocol::Batch {
+            checkpoint: checkpoint.as_str().to_owned(),
+            consistency: Vec::new(),
+            entries,
+        };
+        match self.ask(from, consistency, question, &checkpoint) {
             Ok((cosigned, results)) => {
                 if self.signer.health.note(None).is_some() {
                     tracing::info!(size = cosigned.head.size, "the signer is back");
@@ -192,25 +254,25 @@ impl Stage {
     fn ask(
         &mut self,
         from: u64,
+        ready: Option<Vec<Hash>>,
         mut batch: protocol::Batch,
         checkpoint: &Checkpoint,
     ) -> Result<(Checkpoint, Vec<protocol::Signed>), Failure> {
-        let ready = std::mem::take(&mut batch.consistency);
         if let Some(peer) = self.peer.take() {
-            match self.ask_peer(peer, from, &ready, &mut batch, checkpoint) {
+            match self.ask_peer(peer, from, ready.as_deref(), &mut batch, checkpoint) {
                 Err(Failure::Away(why)) => tracing::warn!(%why, "the signer is asked again"),
                 done => return done,
             }
         }
         let peer = self.connect()?;
-        self.ask_peer(peer, from, &ready, &mut batch, checkpoint)
+        self.ask_peer(peer, from, ready.as_deref(), &mut batch, checkpoint)
     }
 
     fn ask_peer(
         &mut self,
         mut peer: Peer,
         from: u64,
-        ready: &[Hash],
+        ready: Option<&[Hash]>,
         batch: &mut protocol::Batch,
         checkpoint: &Checkpoint,
     ) -> Result<(Checkpoint, Vec<protocol::Signed>), Failure> {
@@ -220,8 +282,10 @@ impl Stage {
             return Err(Failure::Lost(Refusal::Behind));
         }
         // In the ordinary case the signer saw the batch before this one, and the writer's proof fits.
-        batch.consistency =
-            if mark.size == from { ready.to_vec() } else { self.prove(mark, head.size)? };
+        batch.consistency = match ready {
+            Some(ready) if mark.size == from => ready.to_vec(),
+            _ => self.prove(mark, head.size)?,
+        };
         if !grew(mark.size, mark.root, head.size, head.root, &batch.consistency) {
             return Err(Failure::Lost(Refusal::Forked));
         }
