@@ -202,11 +202,11 @@ fn life(view: &Tbs<'_>, key_id: &KeyId, may: &Allowance<'_>) -> Result<(), Flaw>
     if view.valid_before <= view.valid_after {
         return Err(Flaw::Start);
     }
-    // A certificate that waited is shorter, never longer; the seconds it may start ahead are no life.
-    if view.valid_before > may.now.plus(may.ttl).plus(AHEAD)
-        || view.valid_before.since(view.valid_after)
-            > Span::secs(may.ttl.as_secs() + BACKDATE.as_secs())
+    // A certificate that waited is shorter, never longer. What reads as the end of time may stand for
+    // forever, which is no time to end at.
+    if view.valid_before > may.now.plus(may.ttl)
         || view.valid_before > key_id.end
+        || view.valid_before == UnixTime::MAX
     {
         return Err(Flaw::Life);
     }

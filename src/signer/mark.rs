@@ -58,6 +58,16 @@ impl MarkFile {
         Ok(Self { file, sequence, mark })
     }
 
+    /// Keeps every other signer away from this mark and its list, for as long as this one lives: two
+    /// of them would each sign an index once.
+    pub fn lock(&self) -> io::Result<()> {
+        let lock = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+        rustix::fs::flock(&self.file, lock).map_err(|why| {
+            let held = why == rustix::io::Errno::WOULDBLOCK;
+            if held { io::Error::other("another signer is running on it") } else { why.into() }
+        })
+    }
+
     /// The mark.
     pub fn mark(&self) -> Mark {
         self.mark

@@ -74,6 +74,7 @@ impl Witness {
 
         let path = config.mark_file();
         let mark = MarkFile::open(&path).map_err(|why| say(&path, &why))?;
+        mark.lock().map_err(|why| say(&path, &why))?;
         let path = config.list_file();
         let (list, signed) = ListFile::open(&path).map_err(|why| say(&path, &why))?;
         let minute = LastMinute::from_list(signed, now);
