@@ -18,6 +18,8 @@ pub mod record;
 pub mod recorded;
 #[cfg(feature = "desk")]
 pub mod store;
+#[cfg(all(test, feature = "desk"))]
+pub(crate) mod toy;
 pub mod tree;
 #[cfg(feature = "desk")]
 pub mod verify;

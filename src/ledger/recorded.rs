@@ -129,7 +129,7 @@ impl Recorded {
 }
 
 /// The CA's signature over a certificate; `None` if it is none.
-pub(super) fn check_signature(ca: &[u8], stapled: &[u8], signature: &[u8]) -> Option<()> {
+pub(crate) fn check_signature(ca: &[u8], stapled: &[u8], signature: &[u8]) -> Option<()> {
     let mut key = Reader::new(ca);
     let key =
         (key.text("CA key").ok()? == "ssh-ed25519").then(|| key.string("CA key").ok()).flatten()?;
