@@ -9,6 +9,8 @@ pub mod edge;
 #[cfg(feature = "desk")]
 pub mod export;
 pub mod facts;
+#[cfg(feature = "desk")]
+pub(crate) mod fault;
 pub mod leaf;
 pub mod note;
 pub mod proof;

@@ -4,17 +4,17 @@
 use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::protocol::{self, Answer, Entry, Hello, Question, Refusal, receive, send};
-use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::checkpoint::{Checkpoint, TreeHead};
+use crate::ledger::fault::{OrEnd, answer};
 use crate::ledger::note::VerifierKey;
-use crate::ledger::record::{Fault, answer};
+use crate::ledger::record::Fault;
 use crate::ledger::recorded::{Certificate, Recorded};
 use crate::ledger::store::Store;
 use crate::ledger::tree::{Hash, consistency, grew, hash_of, root};
@@ -32,8 +32,8 @@ const PIPELINE: usize = 2;
 pub struct Batch {
     /// The tree's size before it.
     pub from: u64,
-    /// The proof of growth since then.
-    pub consistency: Vec<Hash>,
+    /// The proof of growth since then, if the writer could make it.
+    pub consistency: Option<Vec<Hash>>,
     /// The checkpoint with the ledger's signature.
     pub checkpoint: Checkpoint,
     /// What is to be signed.
@@ -56,35 +56,83 @@ pub struct Signer {
     vkey: VerifierKey,
     user_ca: Vec<u8>,
     bare_ca: Vec<u8>,
-    up: Arc<AtomicBool>,
 }
 
 impl Signer {
     /// The signer behind a socket; its keys must be these.
     pub fn new(socket: PathBuf, vkey: VerifierKey, user_ca: Vec<u8>, bare_ca: Vec<u8>) -> Self {
-        Self { socket, vkey, user_ca, bare_ca, up: Arc::new(AtomicBool::new(true)) }
-    }
-
-    /// Whether the signer answered last time it was asked. Read by the writer, so that what nobody
-    /// can sign is not recorded.
-    pub fn up(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.up)
+        Self { socket, vkey, user_ca, bare_ca }
     }
 
     /// Starts the stage; it ends when the writer does. `reader` reads the ledger beside the writer,
     /// `checkpoint` is the file of the newest cosigned checkpoint.
-    pub fn start(self, reader: Store, checkpoint: PathBuf) -> SyncSender<Batch> {
+    pub fn start(self, reader: Store, checkpoint: PathBuf) -> Pipeline {
         let (batches, queue) = mpsc::sync_channel(PIPELINE);
-        let stage =
-            Stage { signer: self, reader, checkpoint_file: checkpoint, newest: None, peer: None };
-        let started =
-            std::thread::Builder::new().name("signer".to_owned()).spawn(move || stage.run(&queue));
+        let shared = Arc::new(Shared::default());
+        let stage = Stage {
+            signer: self,
+            reader,
+            checkpoint_file: checkpoint,
+            shared: Arc::clone(&shared),
+            shown: None,
+            peer: None,
+        };
+        let started = std::thread::Builder::new().name("signer".to_owned()).spawn(move || {
+            let _end = OrEnd("signer");
+            stage.run(&queue);
+        });
         if let Err(why) = started {
             // The sender is returned without a receiver: the writer ends the process on its first batch.
             tracing::error!(%why, "no thread for the signer's stage");
         }
-        batches
+        Pipeline { batches, shared }
     }
+}
+
+/// The writer's end of the stage.
+pub struct Pipeline {
+    batches: SyncSender<Batch>,
+    shared: Arc<Shared>,
+}
+
+/// What writer and stage both know.
+#[derive(Default)]
+struct Shared {
+    /// Why the signer did not sign when it was last asked; `None` while it does.
+    down: Mutex<Option<Failure>>,
+    /// The newest checkpoint, for when the queue holds none.
+    newest: Mutex<Option<Checkpoint>>,
+}
+
+/// The stage has ended.
+#[derive(Debug)]
+pub struct Ended;
+
+impl Pipeline {
+    /// The fault of every certificate as long as the signer does not sign; `None` while it does.
+    pub fn fault(&self) -> Option<Fault> {
+        lock(&self.shared.down).as_ref().map(Failure::fault)
+    }
+
+    /// Hands a committed batch on, and waits where too many are on their way.
+    ///
+    /// A batch in which nobody waits for a signature waits for nobody either: a signer that hangs must
+    /// not keep a lock from being recorded. If it finds no room its checkpoint is shown later.
+    pub fn hand_on(&self, batch: Batch) -> Result<(), Ended> {
+        *lock(&self.shared.newest) = Some(batch.checkpoint.clone());
+        if !batch.pending.is_empty() {
+            return self.batches.send(batch).map_err(|_| Ended);
+        }
+        match self.batches.try_send(batch) {
+            Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
+            Err(TrySendError::Disconnected(_)) => Err(Ended),
+        }
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is changed in two steps under these locks, so a panic leaves nothing half done.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Peer {
@@ -96,39 +144,43 @@ struct Stage {
     signer: Signer,
     reader: Store,
     checkpoint_file: PathBuf,
-    /// The newest checkpoint, so that a signer that comes back learns it at once.
-    newest: Option<Checkpoint>,
+    shared: Arc<Shared>,
+    /// The size of the last head that the signer cosigned.
+    shown: Option<u64>,
     peer: Option<Peer>,
 }
 
 impl Stage {
     fn run(mut self, queue: &Receiver<Batch>) {
-        loop {
-            let away = !self.signer.up.load(Ordering::Acquire);
-            let batch = if away {
-                queue.recv_timeout(RETRY)
-            } else {
-                queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            };
-            let batch = match batch {
-                Ok(batch) => batch,
-                Err(RecvTimeoutError::Disconnected) => return,
-                // Nobody asks: look whether the signer is back, and bring its mark up to date.
-                Err(RecvTimeoutError::Timeout) => match self.newest.clone() {
-                    Some(checkpoint) => {
-                        let from = checkpoint.head.size;
-                        Batch { from, consistency: Vec::new(), checkpoint, pending: Vec::new() }
-                    }
-                    None => continue,
-                },
-            };
-            self.newest = Some(batch.checkpoint.clone());
-            self.attend(batch);
+        while let Some(batch) = self.next(queue) {
+            self.attend(batch, queue);
+        }
+    }
+
+    /// The next batch; `None` when the writer has ended.
+    fn next(&self, queue: &Receiver<Batch>) -> Option<Batch> {
+        match queue.try_recv() {
+            Ok(batch) => return Some(batch),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => {}
+        }
+        let retry = lock(&self.shared.down).as_ref().map(Failure::retry);
+        let newest = lock(&self.shared.newest).clone();
+        match (newest, retry) {
+            // Nobody asks: look whether the signer is back, and bring its mark up to date.
+            (Some(newest), Some(retry)) => match queue.recv_timeout(retry) {
+                Err(RecvTimeoutError::Timeout) => Some(Batch::without_entries(newest)),
+                batch => batch.ok(),
+            },
+            (Some(newest), None) if self.shown < Some(newest.head.size) => {
+                Some(Batch::without_entries(newest))
+            }
+            (_, _) => queue.recv().ok(),
         }
     }
 
     /// One batch, to its end: every certificate in it is answered for.
-    fn attend(&mut self, batch: Batch) {
+    fn attend(&mut self, batch: Batch, queue: &Receiver<Batch>) {
         let Batch { from, consistency, checkpoint, pending } = batch;
         let (entries, waiting): (Vec<Entry>, Vec<_>) = pending
             .into_iter()
@@ -142,80 +194,81 @@ impl Stage {
                 (entry, (recorded, reply))
             })
             .unzip();
-        let was_up = self.signer.up.load(Ordering::Acquire);
-        match self.ask(from, consistency, &checkpoint, entries) {
+        let was_up = lock(&self.shared.down).is_none();
+        let failure = match self.ask(from, consistency, &checkpoint, entries) {
             Ok((cosigned, results)) if results.len() == waiting.len() => {
                 if !was_up {
                     tracing::info!(size = cosigned.head.size, "the signer is back");
                 }
-                self.signer.up.store(true, Ordering::Release);
+                *lock(&self.shared.down) = None;
+                self.shown = Some(cosigned.head.size);
                 self.publish(&cosigned);
                 for ((recorded, reply), result) in waiting.into_iter().zip(results) {
                     let certificate = result.map_err(Fault::SignerRefused).and_then(|blob| {
-                        recorded.signed(blob).map_err(|why| Fault::SignerRefused(why.to_string()))
+                        let refused = |why: &dyn ToString| Fault::SignerRefused(why.to_string());
+                        recorded.signed(blob, &cosigned).map_err(|why| refused(&why))
                     });
                     answer(reply, certificate);
                 }
+                return;
             }
-            other => {
-                self.peer = None;
-                let failure = other
-                    .err()
-                    .unwrap_or_else(|| Failure::Away("it answered for another batch".to_owned()));
-                if was_up || !waiting.is_empty() {
-                    tracing::error!(why = %failure.say(), waiting = waiting.len(), "the signer did not sign");
-                }
-                self.signer.up.store(false, Ordering::Release);
-                for (_, reply) in waiting {
-                    answer(reply, Err(failure.fault()));
-                }
-            }
+            Ok(_) => Failure::Away("it answered for another batch".to_owned()),
+            Err(failure) => failure,
+        };
+        self.peer = None;
+        if was_up || !waiting.is_empty() {
+            tracing::error!(why = %failure.say(), waiting = waiting.len(), "the signer did not sign");
+        }
+        *lock(&self.shared.down) = Some(failure.clone());
+        for (_, reply) in waiting {
+            answer(reply, Err(failure.fault()));
+        }
+        // What queued up behind it would only wait as long again for the same answer.
+        for one in queue.try_iter().flat_map(|batch| batch.pending) {
+            answer(one.reply, Err(failure.fault()));
         }
     }
 
     fn ask(
         &mut self,
         from: u64,
-        consistency: Vec<Hash>,
+        consistency: Option<Vec<Hash>>,
         checkpoint: &Checkpoint,
         entries: Vec<Entry>,
     ) -> Result<(Checkpoint, Vec<protocol::Signed>), Failure> {
         let head = &checkpoint.head;
-        let mut peer = match self.peer.take() {
-            Some(peer) => peer,
-            None => self.connect()?,
-        };
-        let mark = &peer.mark;
-        if mark.size > head.size {
-            return Err(Failure::Lost(Refusal::Behind));
-        }
-        // In the ordinary case the signer saw the batch before this one, and the writer's proof fits.
-        let consistency =
-            if mark.size == from { consistency } else { self.prove(mark, head.size)? };
-        if !grew(mark.size, mark.root, head.size, head.root, &consistency) {
-            return Err(Failure::Lost(Refusal::Forked));
-        }
-        let batch =
-            protocol::Batch { checkpoint: checkpoint.as_str().to_owned(), consistency, entries };
-        match converse(&peer.stream, &Question::Batch(batch))
-            .map_err(|why| Failure::Away(why.to_string()))?
-        {
-            Answer::Signed { cosignature, results } => {
-                let cosigned =
-                    checkpoint.with(&cosignature).map_err(|why| Failure::Away(why.to_string()))?;
-                cosigned
-                    .check_cosigned(&self.signer.vkey)
-                    .map_err(|why| Failure::Away(why.to_string()))?;
-                peer.mark.size = head.size;
-                peer.mark.root = head.root;
-                self.peer = Some(peer);
-                Ok((cosigned, results))
+        let text = checkpoint.as_str().to_owned();
+        let mut batch = protocol::Batch { checkpoint: text, consistency: Vec::new(), entries };
+        loop {
+            let (mut peer, kept) = match self.peer.take() {
+                Some(peer) => (peer, true),
+                None => (self.connect()?, false),
+            };
+            batch.consistency = self.growth(&peer.mark, from, consistency.as_deref(), head)?;
+            let answer = match converse(&peer.stream, &batch.encode()) {
+                // A signer that was started again since the last batch is asked anew, once. What it
+                // signed before it ended, its mark and list keep it from signing a second time.
+                Err(why) if kept && has_ended(&why) => continue,
+                answer => answer.map_err(|why| Failure::Away(why.to_string()))?,
+            };
+            match answer {
+                Answer::Signed { cosignature, results } => {
+                    let away = |why: &dyn ToString| Failure::Away(why.to_string());
+                    let cosigned = checkpoint.with(&cosignature).map_err(|why| away(&why))?;
+                    cosigned.check_cosigned(&self.signer.vkey).map_err(|why| away(&why))?;
+                    peer.mark.size = head.size;
+                    peer.mark.root = head.root;
+                    self.peer = Some(peer);
+                    return Ok((cosigned, results));
+                }
+                Answer::Refused(refusal @ (Refusal::Behind | Refusal::Forked)) => {
+                    return Err(Failure::Lost(refusal));
+                }
+                Answer::Refused(refusal) => return Err(Failure::Away(refusal.to_string())),
+                Answer::Mark(_) => {
+                    return Err(Failure::Away("it answered another question".to_owned()));
+                }
             }
-            Answer::Refused(refusal @ (Refusal::Behind | Refusal::Forked)) => {
-                Err(Failure::Lost(refusal))
-            }
-            Answer::Refused(refusal) => Err(Failure::Away(refusal.to_string())),
-            Answer::Mark(_) => Err(Failure::Away("it answered another question".to_owned())),
         }
     }
 
@@ -227,7 +280,7 @@ impl Stage {
             .set_read_timeout(Some(PATIENCE))
             .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
             .map_err(say)?;
-        let mark = match converse(&stream, &Question::Hello).map_err(say)? {
+        let mark = match converse(&stream, &Question::Hello.encode()).map_err(say)? {
             Answer::Mark(mark) => mark,
             Answer::Signed { .. } | Answer::Refused(_) => {
                 return Err(Failure::Away("it did not say hello".to_owned()));
@@ -240,6 +293,29 @@ impl Stage {
             ));
         }
         Ok(Peer { stream, mark })
+    }
+
+    /// The proof that the ledger only grew since the signer's mark.
+    fn growth(
+        &self,
+        mark: &Hello,
+        from: u64,
+        consistency: Option<&[Hash]>,
+        head: &TreeHead,
+    ) -> Result<Vec<Hash>, Failure> {
+        if mark.size > head.size {
+            return Err(Failure::Lost(Refusal::Behind));
+        }
+        // In the ordinary case the signer saw the batch before this one, and the writer's proof fits.
+        let proof = match consistency {
+            Some(proof) if mark.size == from => proof.to_vec(),
+            _ => self.prove(mark, head.size)?,
+        };
+        if grew(mark.size, mark.root, head.size, head.root, &proof) {
+            Ok(proof)
+        } else {
+            Err(Failure::Lost(Refusal::Forked))
+        }
     }
 
     /// The proof from an older mark: read from rows and tiles.
@@ -270,8 +346,22 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::rename(new, path)
 }
 
-fn converse(stream: &UnixStream, question: &Question) -> io::Result<Answer> {
-    send(stream, &question.encode())?;
+impl Batch {
+    /// A checkpoint to be cosigned and nothing to be signed.
+    fn without_entries(checkpoint: Checkpoint) -> Self {
+        let from = checkpoint.head.size;
+        Self { from, consistency: None, checkpoint, pending: Vec::new() }
+    }
+}
+
+/// Whether the process at the other end is gone, rather than slow.
+fn has_ended(why: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(why.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
+fn converse(stream: &UnixStream, question: &[u8]) -> io::Result<Answer> {
+    send(stream, question)?;
     let payload = receive(BufReader::with_capacity(64 * 1024, stream))?;
     let payload = payload.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
     Answer::decode(&payload)
@@ -279,6 +369,7 @@ fn converse(stream: &UnixStream, question: &Question) -> io::Result<Answer> {
 }
 
 /// Why a batch was not signed.
+#[derive(Clone)]
 enum Failure {
     /// Away, broken, or out of order: try again.
     Away(String),
@@ -287,6 +378,15 @@ enum Failure {
 }
 
 impl Failure {
+    /// How long to wait before the signer is looked for again. A lost ledger does not come back by
+    /// itself.
+    fn retry(&self) -> Duration {
+        match self {
+            Self::Away(_) => RETRY,
+            Self::Lost(_) => 10 * RETRY,
+        }
+    }
+
     fn say(&self) -> String {
         match self {
             Self::Away(why) => why.clone(),

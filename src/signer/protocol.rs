@@ -171,24 +171,29 @@ fn hashes(r: &mut Reader<'_>) -> Result<Vec<Hash>, Malformed> {
     Ok(all.iter().map(|hash| Hash(*hash)).collect())
 }
 
+impl Batch {
+    /// The frame's payload.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![BATCH];
+        put_string(&mut out, self.checkpoint.as_bytes());
+        put_hashes(&mut out, &self.consistency);
+        put_u32(&mut out, u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
+        for entry in &self.entries {
+            put_u64(&mut out, entry.index);
+            put_hashes(&mut out, &entry.inclusion);
+            put_string(&mut out, &entry.tbs);
+            put_string(&mut out, &entry.facts);
+        }
+        out
+    }
+}
+
 impl Question {
     /// The frame's payload.
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Hello => vec![HELLO],
-            Self::Batch(batch) => {
-                let mut out = vec![BATCH];
-                put_string(&mut out, batch.checkpoint.as_bytes());
-                put_hashes(&mut out, &batch.consistency);
-                put_u32(&mut out, u32::try_from(batch.entries.len()).unwrap_or(u32::MAX));
-                for entry in &batch.entries {
-                    put_u64(&mut out, entry.index);
-                    put_hashes(&mut out, &entry.inclusion);
-                    put_string(&mut out, &entry.tbs);
-                    put_string(&mut out, &entry.facts);
-                }
-                out
-            }
+            Self::Batch(batch) => batch.encode(),
         }
     }
 
