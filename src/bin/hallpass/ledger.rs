@@ -8,8 +8,9 @@ use hallpass::config::ca::Ca;
 use hallpass::config::trust::Trust;
 use hallpass::ledger::checkpoint::Checkpoint;
 use hallpass::ledger::export;
+use hallpass::ledger::note::VerifierKey;
 use hallpass::ledger::store::Store;
-use hallpass::ledger::verify::Verifier;
+use hallpass::ledger::verify::{Report, Verifier};
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::mark;
 
@@ -19,18 +20,7 @@ pub(crate) fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
     let ca = Ca::load(path)?;
     let trust = Trust::load(&ca)?;
     let report = match export {
-        Some(file) => {
-            let mut lines = BufReader::new(
-                File::open(file).map_err(|why| format!("{}: {why}", file.display()))?,
-            );
-            let checkpoint = Checkpoint::parse(&export::read_checkpoint(&mut lines)?)?;
-            let mut verifier = Verifier::new([checkpoint.head.size], Vec::new());
-            for line in lines.lines() {
-                verifier.entry(&export::read_entry(&line?)?);
-            }
-            verifier.checkpoint(&checkpoint, &trust.ledger, Some(&trust.signer));
-            verifier.finish()
-        }
+        Some(file) => verify_export(file, &trust.ledger, Some(&trust.signer))?,
         None => {
             let store = Store::open_to_read(&ca.ledger.database)?;
             let text = std::fs::read_to_string(&ca.ledger.checkpoint).map_err(|why| {
@@ -53,6 +43,32 @@ pub(crate) fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
             verifier.finish()
         }
     };
+    tell(&report)
+}
+
+/// An export, with public keys alone: nothing of the CA's is needed.
+pub(crate) fn verify_alone(export: &Path, ledger: &str, signer: Option<&str>) -> Result<(), Stop> {
+    let signer = signer.map(str::parse).transpose()?;
+    tell(&verify_export(export, &ledger.parse()?, signer.as_ref())?)
+}
+
+fn verify_export(
+    file: &Path,
+    ledger: &VerifierKey,
+    signer: Option<&VerifierKey>,
+) -> Result<Report, Stop> {
+    let open = File::open(file).map_err(|why| format!("{}: {why}", file.display()))?;
+    let mut lines = BufReader::new(open);
+    let checkpoint = Checkpoint::parse(&export::read_checkpoint(&mut lines)?)?;
+    let mut verifier = Verifier::new([checkpoint.head.size], Vec::new());
+    for line in lines.lines() {
+        verifier.entry(&export::read_entry(&line?)?);
+    }
+    verifier.checkpoint(&checkpoint, ledger, signer);
+    Ok(verifier.finish())
+}
+
+fn tell(report: &Report) -> Result<(), Stop> {
     for problem in &report.problems {
         say(&problem.to_string());
     }
