@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::ca::{Ca, hallpass};
-use crate::process::{Said, key_pair, run, until};
+use crate::process::{Said, key_pair, run};
 
 fn operate(dir: &Path, words: &[&str]) -> Said {
     run(hallpass().args(words).arg("--config").arg(dir.join("ca.toml")))
