@@ -14,7 +14,7 @@ use hallpass::ledger::verify::{Report, Verifier};
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::mark;
 
-use crate::{Stop, print, say};
+use crate::{Stop, count, print, say};
 
 pub(crate) fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
     let ca = Ca::load(path)?;
@@ -80,8 +80,10 @@ fn tell(report: &Report) -> Result<(), Stop> {
         "valid"
     };
     print(&format!(
-        "{what}: {} entries, {} certificates, {} redacted\n",
-        report.entries, report.certificates, report.redacted
+        "{what}: {}, {}, {} redacted\n",
+        count(report.entries, "entry", "entries"),
+        count(report.certificates, "certificate", "certificates"),
+        report.redacted
     ));
     if report.problems.is_empty() { Ok(()) } else { Err(Stop::Invalid) }
 }
@@ -94,6 +96,6 @@ pub(crate) fn write_export(path: &Path) -> Result<(), Stop> {
     let checkpoint = Checkpoint::parse(&checkpoint)?;
     let store = Store::open_to_read(&ca.ledger.database)?;
     let written = export::write(&store, &checkpoint, &mut std::io::stdout().lock())?;
-    say(&format!("exported {written} entries"));
+    say(&format!("exported {}", count(written, "entry", "entries")));
     Ok(())
 }

@@ -81,3 +81,9 @@ fn print(text: &str) {
 fn say(text: &str) {
     eprintln!("hallpass: {text}");
 }
+
+/// So many of something, in words.
+fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { many })
+}

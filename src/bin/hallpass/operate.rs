@@ -12,7 +12,7 @@ use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::mark;
 
 use crate::words::{InitWords, TrustWords};
-use crate::{Stop, print, say};
+use crate::{Stop, count, print, say};
 
 /// First trust in one line: what a client pins, and what two people compare on the telephone.
 fn first_trust(ca: &Ca) -> Result<(), ConfigError> {
@@ -82,11 +82,6 @@ fn check_secrets(ca: &Ca) -> Result<(), Stop> {
         ))),
         None => Ok(()),
     }
-}
-
-/// So many of something, in words.
-fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// The emergency key is of use only where the CA's death does not reach it.
