@@ -1,14 +1,22 @@
 //! Certificates, pure: names and times, the draft, the lint, the bytes.
 
 pub mod blob;
+#[cfg(test)]
+mod blob_tests;
 pub mod cidr;
 #[cfg(feature = "desk")]
 pub mod draft;
 pub mod key_id;
 pub mod lint;
+#[cfg(test)]
+mod lint_tests;
 pub mod names;
 pub mod safe;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod subject;
+#[cfg(test)]
+mod subject_tests;
 pub mod time;
 pub mod wire;
 

@@ -45,19 +45,25 @@ impl std::error::Error for Unfit {}
 ///
 /// Nothing is computed with an RSA key before its size is known: pathological parameters once kept
 /// a server busy (CVE-2026-39829). P-521 is left out because of biased nonces in a client that many
-/// people used (CVE-2024-31497). A certificate is not a subject.
+/// people used (CVE-2024-31497). A certificate is not a subject. A point has one spelling, the
+/// uncompressed one (RFC 5656 section 3.1, and the only one OpenSSH reads), or one key had two
+/// fingerprints.
 ///
 /// # Errors
 /// Which rule the key breaks.
 pub fn fit(key: &KeyData) -> Result<(), Unfit> {
-    let on_p256 =
-        |point: &[u8]| p256::PublicKey::from_sec1_bytes(point).map(drop).map_err(|_| Unfit::Point);
+    let whole = |point: &[u8]| if point.first() == Some(&4) { Ok(()) } else { Err(Unfit::Point) };
+    let on_p256 = |point: &[u8]| {
+        whole(point)?;
+        p256::PublicKey::from_sec1_bytes(point).map(drop).map_err(|_| Unfit::Point)
+    };
     match key {
         KeyData::Ed25519(key) => point_25519(&key.0),
         KeyData::SkEd25519(key) => point_25519(&key.public_key().0),
         KeyData::Ecdsa(EcdsaPublicKey::NistP256(point)) => on_p256(point.as_bytes()),
         KeyData::SkEcdsaSha2NistP256(key) => on_p256(key.ec_point().as_bytes()),
         KeyData::Ecdsa(EcdsaPublicKey::NistP384(point)) => {
+            whole(point.as_bytes())?;
             p384::PublicKey::from_sec1_bytes(point.as_bytes()).map(drop).map_err(|_| Unfit::Point)
         }
         KeyData::Rsa(key) => rsa(key),

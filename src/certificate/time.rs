@@ -12,8 +12,8 @@ impl UnixTime {
     pub const MAX: Self = Self(253_402_207_200);
 
     /// From seconds; later than [`Self::MAX`] is [`Self::MAX`].
-    pub fn from_secs(secs: u64) -> Self {
-        Self(secs.min(Self::MAX.0))
+    pub const fn from_secs(secs: u64) -> Self {
+        if secs < Self::MAX.0 { Self(secs) } else { Self::MAX }
     }
 
     /// Seconds since 1970.

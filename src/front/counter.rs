@@ -18,7 +18,7 @@ pub struct Counter {
     pub trust: Trust,
 }
 
-impl super::Desk for Counter {
+impl super::Commands for Counter {
     fn owner(&self, key: &KeyData) -> Option<PersonName> {
         self.desk.owner(key).cloned()
     }

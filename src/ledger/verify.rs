@@ -235,8 +235,6 @@ fn certificate(index: u64, tbs: &[u8], facts: &[u8]) -> Result<(), String> {
         return Err(format!("its serial is {}, not the index plus one", view.serial));
     }
     let granted = SignerView::parse(facts)?;
-    let time: UnixTime =
-        serde_json::from_slice::<super::facts::Header>(facts).map_err(|why| why.to_string())?.time;
     let ticket = granted.ticket.as_ref().map(|ticket| &ticket.id);
     let key_id =
         KeyId::new(granted.request.clone(), granted.person.clone(), ticket, granted.grant_ends);
@@ -244,7 +242,8 @@ fn certificate(index: u64, tbs: &[u8], facts: &[u8]) -> Result<(), String> {
     let (user_ca, bare_ca) =
         if bare { (Vec::new(), view.ca.to_vec()) } else { (view.ca.to_vec(), Vec::new()) };
     let may = Allowance {
-        now: time,
+        now: granted.time,
+        decided: granted.time,
         index,
         key_id: &key_id,
         principals: &granted.accounts,

@@ -1,6 +1,5 @@
 //! `signer.toml`: what the signer holds to, whatever the daemon and its policy say.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -109,10 +108,13 @@ fn glob(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else {
         return pattern == text;
     };
-    let Some(tail) = text.strip_prefix(start) else {
-        return false;
-    };
-    (0..=tail.len()).any(|at| tail.get(at..).is_some_and(|tail| glob(rest, tail)))
+    let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let inner = text.strip_prefix(start).and_then(|text| text.strip_suffix(end));
+    // Each piece between two stars is found as early as it can be: no pattern takes more than one pass.
+    let left = inner.and_then(|inner| {
+        middle.split('*').try_fold(inner, |text, piece| Some(text.split_once(piece)?.1))
+    });
+    left.is_some()
 }
 
 impl Limits {
@@ -153,7 +155,7 @@ impl Default for Rate {
 /// The last minute's certificates.
 #[derive(Debug, Default)]
 pub struct LastMinute {
-    signed: VecDeque<(UnixTime, PersonName, Vec<Principal>)>,
+    signed: Vec<(UnixTime, PersonName, Vec<Principal>)>,
 }
 
 const MINUTE: Span = Span::secs(60);
@@ -162,9 +164,8 @@ impl LastMinute {
     /// Counts what the list holds at start, so that a restart does not reset a limit.
     pub fn from_list(list: Vec<Signed>, now: UnixTime) -> Self {
         let recent = list.into_iter().filter(|signed| now.since(signed.time) < MINUTE);
-        Self {
-            signed: recent.map(|signed| (signed.time, signed.person, signed.principals)).collect(),
-        }
+        let recent = recent.map(|signed| (signed.time, signed.person, signed.principals));
+        Self { signed: recent.collect() }
     }
 
     /// Counts one more, or says which limit it would break.
@@ -175,10 +176,9 @@ impl LastMinute {
         person: &PersonName,
         principals: &[Principal],
     ) -> Result<(), String> {
-        // A clock that went back keeps old entries in: that errs on the side of no.
-        while self.signed.front().is_some_and(|(time, ..)| now.since(*time) >= MINUTE) {
-            self.signed.pop_front();
-        }
+        // A clock that went back a little keeps old entries in, which errs on the side of no. What was
+        // signed while it stood far ahead is let go, or nobody got a certificate until it is there again.
+        self.signed.retain(|(time, ..)| now.since(*time) < MINUTE && time.since(now) < MINUTE);
         if self.signed.len() >= rate.total {
             return Err(format!(
                 "the signer's limit of {} certificates a minute is reached",
@@ -201,7 +201,7 @@ impl LastMinute {
                 ));
             }
         }
-        self.signed.push_back((now, person.clone(), principals.to_vec()));
+        self.signed.push((now, person.clone(), principals.to_vec()));
         Ok(())
     }
 }
@@ -254,6 +254,14 @@ mod tests {
         );
         assert!(matches("deploy@web*", "deploy@web01") && !matches("deploy@web*", "deploy@db01"));
         assert!(matches("*", "root") && matches("r*t", "root") && !matches("r*x", "root"));
+        assert!(matches("r**t", "root") && matches("*o*o*", "root") && !matches("*o*o*o*", "root"));
+        assert!(!matches("ab*ba", "aba") && matches("ab*ba", "abba") && matches("a*b*c", "abbbc"));
+        assert!(
+            !matches("r*oo*oot", "root") && !matches("root*", "roo") && !matches("*root", "oot")
+        );
+        // The story of a pattern that took an hour: many stars, a long name, and no match.
+        let long = format!("{}@h", "a".repeat(63));
+        assert!(!matches("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b@h", &long));
         for bad in ["", "@", "a@", "a@b@c", "A@b", "a,b", "a@*,b@*", "a b"] {
             assert!(Pattern::try_from(bad.to_owned()).is_err(), "{bad}");
         }
@@ -275,5 +283,16 @@ mod tests {
         assert!(take(101, &bob, "d@h").is_ok() && take(101, &bob, "e@h").is_ok());
         assert!(take(159, &bob, "f@h").unwrap_err().contains("5 certificates a minute is reached"));
         assert!(take(160, &bob, "f@h").is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_locks_nobody_out() {
+        let rate = Rate { total: 1, person: 1, account: 1 };
+        let ana: PersonName = "ana".parse().unwrap();
+        let mut last = LastMinute::default();
+        let mut take = |secs| last.take(&rate, UnixTime::from_secs(secs), &ana, &[]);
+        assert!(take(1_000_000).is_ok());
+        assert!(take(999_941).is_err(), "a clock that went back a little made room");
+        assert!(take(999_940).is_ok(), "nobody is served until the clock is there again");
     }
 }

@@ -53,14 +53,19 @@ impl MarkFile {
 
     /// Opens the file; fails if neither slot is whole.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-        let mut bytes = Vec::new();
-        (&mut file).take(offset(2)).read_to_end(&mut bytes)?;
-        let newest = bytes.chunks(SLOT).filter_map(read_slot).max_by_key(|(sequence, _)| *sequence);
-        let (sequence, mark) = newest.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "no whole mark in the mark file")
-        })?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let (sequence, mark) = newest(&file)?;
         Ok(Self { file, sequence, mark })
+    }
+
+    /// Keeps every other signer away from this mark and its list, for as long as this one lives: two
+    /// of them would each sign an index once.
+    pub fn lock(&self) -> io::Result<()> {
+        let lock = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+        rustix::fs::flock(&self.file, lock).map_err(|why| {
+            let held = why == rustix::io::Errno::WOULDBLOCK;
+            if held { io::Error::other("another signer is running on it") } else { why.into() }
+        })
     }
 
     /// The mark.
@@ -77,6 +82,21 @@ impl MarkFile {
         self.mark = mark;
         Ok(())
     }
+}
+
+/// Reads a mark, to compare with it.
+pub fn read(path: &Path) -> io::Result<Mark> {
+    newest(&File::open(path)?).map(|(_, mark)| mark)
+}
+
+/// The newest whole slot: its sequence and mark.
+fn newest(file: &File) -> io::Result<(u64, Mark)> {
+    let mut bytes = Vec::new();
+    file.take(offset(2)).read_to_end(&mut bytes)?;
+    let whole = bytes.chunks(SLOT).filter_map(read_slot);
+    whole
+        .max_by_key(|(sequence, _)| *sequence)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no whole mark in the mark file"))
 }
 
 fn offset(slot: u64) -> u64 {

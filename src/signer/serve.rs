@@ -1,7 +1,7 @@
 //! The signer's loop: a listening socket on standard input, one peer at a time, one question at a
 //! time.
 
-use std::io::{self, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
@@ -70,7 +70,15 @@ fn converse(
 ) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut from = BufReader::with_capacity(64 * 1024, stream);
-    while let Some(payload) = receive(&mut from)? {
+    loop {
+        // An idle peer may take its time. One that began a question and does not end it would keep
+        // every other away.
+        stream.set_read_timeout(None)?;
+        if from.fill_buf()?.is_empty() {
+            return Ok(());
+        }
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let Some(payload) = receive(&mut from)? else { return Ok(()) };
         let answer = match Question::decode(&payload) {
             Ok(Question::Hello) => Answer::Mark(witness.hello()),
             Ok(Question::Batch(batch)) => witness.batch(&batch, now()),
@@ -78,5 +86,4 @@ fn converse(
         };
         send(stream, &answer.encode())?;
     }
-    Ok(())
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -56,7 +57,9 @@ fn keep(program: &Path, config: &Path, listener: &UnixListener) {
 
 fn start(program: &Path, config: &Path, listener: &UnixListener) -> io::Result<Child> {
     let stdin = Stdio::from(OwnedFd::from(listener.try_clone()?));
+    // A group of its own: an interrupt at the terminal is for the daemon, which ends in order.
     Command::new(program)
+        .process_group(0)
         .arg("--config")
         .arg(config)
         .arg("--die-with-parent")

@@ -74,6 +74,7 @@ impl Witness {
 
         let path = config.mark_file();
         let mark = MarkFile::open(&path).map_err(|why| say(&path, &why))?;
+        mark.lock().map_err(|why| say(&path, &why))?;
         let path = config.list_file();
         let (list, signed) = ListFile::open(&path).map_err(|why| say(&path, &why))?;
         let minute = LastMinute::from_list(signed, now);
@@ -180,6 +181,7 @@ impl Witness {
         let granted = Span::secs(facts.ttl.min(facts.terms.ttl));
         let may = Allowance {
             now,
+            decided: facts.time,
             index: entry.index,
             key_id: &key_id,
             principals: &facts.accounts,

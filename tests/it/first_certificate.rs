@@ -145,3 +145,57 @@ fn a_bare_account_name_comes_from_the_ca_that_only_such_hosts_trust() {
     assert_eq!(web01.login(&key, &mapped, &["true"]).code, 0);
     assert_eq!(appliance.login(&key, &mapped, &["true"]).code, 255);
 }
+
+#[test]
+fn terms_bind_what_a_certificate_can_do_on_a_real_server() {
+    let ca = Ca::start_with(|dir| {
+        let policy = "@id(\"forced\") @ttl(\"5m\") @force_command(\"echo forced\")\n\
+             permit (principal, action == Action::\"login\", resource);\n\
+             @id(\"here\") @ttl(\"5m\") @source_address(\"127.0.0.0/8, ::1/128\")\n\
+             permit (principal, action == Action::\"login\", resource);\n\
+             @id(\"elsewhere\") @ttl(\"5m\") @source_address(\"203.0.113.0/24\")\n\
+             permit (principal, action == Action::\"login\", resource);\n\
+             @id(\"hop\") @ttl(\"5m\") @extensions(\"permit-port-forwarding\")\n\
+             permit (principal, action == Action::\"login\", resource);\n";
+        std::fs::write(dir.join("ca/policy.cedar"), policy).unwrap();
+    });
+    let mut web01 = Sshd::start(&ca, "web01");
+    let key = ca.dir().join("ana");
+    let login = |offer: &str, words: &[&str]| {
+        let certificate = ca.certificate("ana", &["deploy@web01", "--offer", offer]);
+        web01.login(&key, &certificate, words)
+    };
+    assert_eq!(login("forced", &["echo", "free"]).out, "forced\n");
+    assert_eq!(login("here", &["echo", "free"]).out, "free\n");
+    assert_eq!(login("elsewhere", &["true"]).code, 255);
+    assert_eq!(login("hop", &["echo", "free"]).out, "free\n");
+    web01.line("not from a permitted source address");
+
+    // A hop forwards ports; what has only a terminal does not, and was told so.
+    let forward = |offer: &str, web01: &Sshd| {
+        let said = ca.ssh("ana", &["deploy@web01", "--offer", offer]);
+        let path = ca.dir().join("forward.pub");
+        std::fs::write(&path, &said.out).unwrap();
+        let mut ssh = web01.client(&key);
+        ssh.arg("-o").arg(format!("CertificateFile={}", path.display()));
+        let through = run(ssh.args(["-W", &format!("127.0.0.1:{}", web01.port()), "deploy@web01"]));
+        (said.err.contains("without port forwarding"), through.out.starts_with("SSH-2.0-OpenSSH"))
+    };
+    assert_eq!(forward("hop", &web01), (false, true));
+    assert_eq!(forward("here", &web01), (true, false));
+}
+
+#[test]
+fn a_host_may_be_typed_by_any_of_its_names() {
+    let ca = Ca::start_with(|dir| {
+        let path = dir.join("ca/hosts.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let with = "[host.web01]\naddresses = [\"192.0.2.7\", \"2001:db8::7\"]\n";
+        std::fs::write(&path, text.replace("[host.web01]\n", with)).unwrap();
+    });
+    for typed in ["web01", "web01.example.com", "192.0.2.7", "2001:db8::7"] {
+        let said = ca.ssh("ana", &[&format!("deploy@{typed}"), "OPS-7", "--json"]).ok();
+        let issued: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(issued["accounts"], serde_json::json!(["deploy@web01"]), "{typed}");
+    }
+}

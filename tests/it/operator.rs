@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::ca::{Ca, hallpass};
-use crate::process::{Said, key_pair, run};
+use crate::process::{Said, key_pair, run, until};
 
 fn operate(dir: &Path, words: &[&str]) -> Said {
     run(hallpass().args(words).arg("--config").arg(dir.join("ca.toml")))
@@ -124,7 +124,8 @@ fn a_first_certificate_from_an_empty_folder() {
 
 #[test]
 fn surprises_are_refused_at_start_and_name_what_mends_them() {
-    let cases: &[(&str, fn(&Path), &str)] = &[
+    type Surprise = (&'static str, fn(&Path), &'static str);
+    let cases: &[Surprise] = &[
         (
             "unknown key in ca.toml",
             |ca| bend(&ca.join("ca.toml"), "max_connections", "max_conn"),
@@ -263,4 +264,16 @@ fn the_signer_holds_to_its_own_file() {
         start()
     );
     assert_eq!(run(&mut Command::new(signer)).code, 2);
+}
+
+#[test]
+fn the_signer_answers_one_user_id() {
+    // It is told that the daemon is somebody else: then this daemon is a stranger to it.
+    let ca = Ca::start_with(|dir| {
+        bend(&dir.join("ca/signer.toml"), "# front_uid = 990", "front_uid = 4242")
+    });
+    assert_eq!(ca.ssh("ana", &["deploy@web01", "OPS-7"]).code, 75);
+    let said = |text: &str| ca.daemon.log().iter().any(|line| line.contains(text));
+    until("the signer's line", || said("only uid 4242 may ask for signatures"));
+    assert_eq!(std::fs::read_to_string(ca.file("state/signer/list")).unwrap(), "");
 }

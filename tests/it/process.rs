@@ -171,20 +171,24 @@ pub fn key_pair(dir: &Path, name: &str, kind: &[&str]) -> PathBuf {
     path
 }
 
-/// The Python of the checkers' environment, as `scripts/test` makes it.
+/// What `scripts/test` prepares, where it says; else where it last left it.
+fn prepared(variable: &str, path: &str) -> PathBuf {
+    let path = std::env::var_os(variable).map_or_else(|| repository(path), PathBuf::from);
+    assert!(path.exists(), "{} is missing: scripts/test prepares it", path.display());
+    path
+}
+
+/// The Python of the checkers' environment.
 pub fn python() -> Command {
-    let python = std::env::var("HALLPASS_CHECKER_PYTHON")
-        .expect("HALLPASS_CHECKER_PYTHON: run scripts/test, which makes it");
+    let python = prepared("HALLPASS_CHECKER_PYTHON", "target/checker-venv/bin/python");
     let mut command = Command::new(python);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 
-/// A command of the Go oracle, as `scripts/test` builds it.
+/// A command of the Go oracle.
 pub fn oracle(name: &str) -> Command {
-    let dir = std::env::var("HALLPASS_ORACLE")
-        .expect("HALLPASS_ORACLE: run scripts/test, which builds it");
-    Command::new(Path::new(&dir).join(name))
+    Command::new(prepared("HALLPASS_ORACLE", "target/oracle").join(name))
 }
 
 /// A file of the repository.

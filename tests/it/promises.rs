@@ -77,6 +77,30 @@ fn promise_logged_first() {
 }
 
 #[test]
+fn while_the_signer_hangs_refusals_are_recorded_and_it_catches_up() {
+    let ca = Ca::start();
+    assert_eq!(ca.ssh("ana", &["deploy@web01", "OPS-7"]).code, 0);
+    let before = rows(&ca);
+    let signer = signer_of(&ca);
+    signal(signer, "STOP");
+    for more in 1..=8 {
+        assert_eq!(ca.ssh("ana", &["deploy@web01", "OPS-9"]).code, 1);
+        until("the refusal's entry", || rows(&ca) == before + more);
+    }
+    assert_eq!(
+        std::fs::read_to_string(ca.file("state/checkpoint")).unwrap().lines().nth(1),
+        Some(before.to_string().as_str())
+    );
+    signal(signer, "CONT");
+    let all = (before + 8).to_string();
+    until("the cosigned checkpoint of all of it", || {
+        std::fs::read_to_string(ca.file("state/checkpoint")).unwrap().lines().nth(1) == Some(&all)
+    });
+    until("the signer's return", || ca.ssh("ana", &["deploy@web01", "OPS-7"]).code == 0);
+    assert_eq!(ca.operator(&["ledger", "verify"]).code, 0);
+}
+
+#[test]
 fn promise_proof_travels() {
     let ca = Ca::start();
     for _ in 0..3 {

@@ -106,6 +106,11 @@ impl Sshd {
         ssh
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Waits for a line in its log.
     pub fn line(&mut self, text: &str) -> String {
         self.daemon.line(text)

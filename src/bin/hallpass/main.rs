@@ -1,0 +1,80 @@
+//! `hallpass`: serve, and the operator's command line.
+
+mod ledger;
+mod operate;
+mod serve;
+mod words;
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use hallpass::config::edit::{NewHost, NewPerson};
+
+use self::words::{HostVerb, LedgerVerb, Line, PersonVerb, Verb};
+
+/// What ends a command: the text for the operator, and the exit status.
+enum Stop {
+    /// Something is not as it should be: configuration, ledger, files.
+    Failed(String),
+    /// The ledger is not what was signed.
+    Invalid,
+}
+
+impl<E: Display> From<E> for Stop {
+    fn from(why: E) -> Self {
+        Self::Failed(why.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    // A usage error of clap's ends here with status 2.
+    let done = match Line::parse().verb {
+        Verb::Init(words) => operate::make(words),
+        Verb::Serve(at) => serve::serve(&at.config),
+        Verb::Check(at) => operate::check(&at.config),
+        Verb::Person(PersonVerb::Add { name, key, group, email, service, at }) => operate::person(
+            &at.config,
+            NewPerson { name, service, groups: group, email, keys: Vec::new() },
+            &key,
+        ),
+        Verb::Host(HostVerb::Add { name, address, alias, tag, login, host_key, owner, at }) => {
+            let new = NewHost {
+                name,
+                addresses: address,
+                aliases: alias,
+                tags: tag,
+                accounts: login,
+                host_keys: Vec::new(),
+                owner,
+            };
+            operate::host(&at.config, new, &host_key)
+        }
+        Verb::Trust(words) => operate::trust(&words),
+        Verb::Ledger(LedgerVerb::Verify { export, at }) => {
+            ledger::verify(&at.config, export.as_deref())
+        }
+        Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stop::Invalid) => ExitCode::from(1),
+        Err(Stop::Failed(why)) => {
+            eprintln!("hallpass: {why}");
+            ExitCode::from(75)
+        }
+    }
+}
+
+/// An artefact on stdout. A reader that stops reading is not an error of ours.
+fn print(text: &str) {
+    if let Err(why) = std::io::stdout().write_all(text.as_bytes()) {
+        eprintln!("hallpass: stdout: {why}");
+    }
+}
+
+fn say(text: &str) {
+    eprintln!("hallpass: {text}");
+}
