@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ use hallpass::ledger::export;
 use hallpass::ledger::note::{NoteKey, SignatureType};
 use hallpass::ledger::record::{Ledger, Setup};
 use hallpass::ledger::store::Store;
-use hallpass::ledger::verify::Verifier;
+use hallpass::ledger::verify;
 use hallpass::outside::clock::{Clock, SystemClock};
 use hallpass::outside::tickets::FolderTracker;
 use hallpass::signer::client::Signer;
@@ -208,7 +208,9 @@ fn main() -> ExitCode {
             host(&at.config, new, &host_key)
         }
         Verb::Trust(words) => trust(&words),
-        Verb::Ledger(LedgerVerb::Verify { export, at }) => verify(&at.config, export.as_deref()),
+        Verb::Ledger(LedgerVerb::Verify { export, at }) => {
+            verify_ledger(&at.config, export.as_deref())
+        }
         Verb::Ledger(LedgerVerb::Export(at)) => write_export(&at.config),
     };
     match done {
@@ -330,21 +332,14 @@ fn trust(words: &TrustWords) -> Result<(), Stop> {
     Ok(())
 }
 
-fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
+fn verify_ledger(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
     let ca = Ca::load(path)?;
     let trust = Trust::load(&ca)?;
+    let keys = (&trust.ledger, &trust.signer);
     let report = match export {
         Some(file) => {
-            let mut lines = BufReader::new(
-                File::open(file).map_err(|why| format!("{}: {why}", file.display()))?,
-            );
-            let checkpoint = Checkpoint::parse(&export::read_checkpoint(&mut lines)?)?;
-            let mut verifier = Verifier::new([checkpoint.head.size], Vec::new());
-            for line in lines.lines() {
-                verifier.entry(&export::read_entry(&line?)?);
-            }
-            verifier.checkpoint(&checkpoint, &trust.ledger, Some(&trust.signer));
-            verifier.finish()
+            let from = File::open(file).map_err(|why| format!("{}: {why}", file.display()))?;
+            verify::export(BufReader::new(from), keys)?
         }
         None => {
             let store = Store::open_to_read(&ca.ledger.database)?;
@@ -356,18 +351,8 @@ fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
             let seen = ca.signer.spawn.as_ref().and_then(|file| file.parent());
             let seen = seen
                 .and_then(|dir| mark::MarkFile::open(&dir.join("state/signer/mark")).ok())
-                .map(|file| file.mark());
-            let sizes = std::iter::once(checkpoint.head.size).chain(seen.map(|mark| mark.size));
-            let mut verifier = Verifier::new(sizes, store.tiles()?);
-            store.each_from(0, |row| {
-                verifier.entry(&row);
-                true
-            })?;
-            verifier.checkpoint(&checkpoint, &trust.ledger, Some(&trust.signer));
-            if let Some(mark) = seen {
-                verifier.head("the signer", mark.size, &mark.root.0);
-            }
-            verifier.finish()
+                .map(|file| (file.mark().size, file.mark().root.0));
+            verify::database(&store, &checkpoint, keys, seen)?
         }
     };
     for problem in &report.problems {
