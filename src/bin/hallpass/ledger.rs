@@ -1,16 +1,15 @@
 //! `ledger verify` and `ledger export`.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
 use hallpass::config::ca::Ca;
 use hallpass::config::trust::Trust;
 use hallpass::ledger::checkpoint::Checkpoint;
 use hallpass::ledger::export;
-use hallpass::ledger::note::VerifierKey;
 use hallpass::ledger::store::Store;
-use hallpass::ledger::verify::{Report, Verifier};
+use hallpass::ledger::verify::{self, Report};
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::mark;
 
@@ -20,7 +19,7 @@ pub(crate) fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
     let ca = Ca::load(path)?;
     let trust = Trust::load(&ca)?;
     let report = match export {
-        Some(file) => verify_export(file, &trust.ledger, Some(&trust.signer))?,
+        Some(file) => verify::export(open(file)?, (&trust.ledger, &trust.signer))?,
         None => {
             let store = Store::open_to_read(&ca.ledger.database)?;
             let text = std::fs::read_to_string(&ca.ledger.checkpoint).map_err(|why| {
@@ -30,42 +29,21 @@ pub(crate) fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
             // The signer's mark is another user's in production; where it can be read it is compared.
             let signer = ca.signer.spawn.as_ref().and_then(|path| SignerConfig::load(path).ok());
             let seen = signer.and_then(|signer| mark::read(&signer.mark_file()).ok());
-            let sizes = std::iter::once(checkpoint.head.size).chain(seen.map(|mark| mark.size));
-            let mut verifier = Verifier::new(sizes, store.tiles()?);
-            store.each_from(0, |row| {
-                verifier.entry(&row);
-                true
-            })?;
-            verifier.checkpoint(&checkpoint, &trust.ledger, Some(&trust.signer));
-            if let Some(mark) = seen {
-                verifier.head("the signer", mark.size, &mark.root.0);
-            }
-            verifier.finish()
+            let seen = seen.map(|mark| (mark.size, mark.root.0));
+            verify::database(&store, &checkpoint, (&trust.ledger, &trust.signer), seen)?
         }
     };
     tell(&report)
 }
 
 /// An export, with public keys alone: nothing of the CA's is needed.
-pub(crate) fn verify_alone(export: &Path, ledger: &str, signer: Option<&str>) -> Result<(), Stop> {
-    let signer = signer.map(str::parse).transpose()?;
-    tell(&verify_export(export, &ledger.parse()?, signer.as_ref())?)
+pub(crate) fn verify_alone(export: &Path, ledger: &str, signer: &str) -> Result<(), Stop> {
+    tell(&verify::export(open(export)?, (&ledger.parse()?, &signer.parse()?))?)
 }
 
-fn verify_export(
-    file: &Path,
-    ledger: &VerifierKey,
-    signer: Option<&VerifierKey>,
-) -> Result<Report, Stop> {
+fn open(file: &Path) -> Result<BufReader<File>, Stop> {
     let open = File::open(file).map_err(|why| format!("{}: {why}", file.display()))?;
-    let mut lines = BufReader::new(open);
-    let checkpoint = Checkpoint::parse(&export::read_checkpoint(&mut lines)?)?;
-    let mut verifier = Verifier::new([checkpoint.head.size], Vec::new());
-    for line in lines.lines() {
-        verifier.entry(&export::read_entry(&line?)?);
-    }
-    verifier.checkpoint(&checkpoint, ledger, signer);
-    Ok(verifier.finish())
+    Ok(BufReader::new(open))
 }
 
 fn tell(report: &Report) -> Result<(), Stop> {

@@ -53,12 +53,15 @@ fn main() -> ExitCode {
             operate::host(&at.config, new, &host_key)
         }
         Verb::Trust(words) => operate::trust(&words),
-        Verb::Ledger(LedgerVerb::Verify { export, ledger, signer, at }) => match (export, ledger) {
-            (Some(export), Some(ledger)) => {
-                ledger::verify_alone(&export, &ledger, signer.as_deref())
-            }
-            (export, _) => ledger::verify(&at.config, export.as_deref()),
-        },
+        Verb::Ledger(LedgerVerb::Verify {
+            export: Some(export),
+            ledger: Some(ledger),
+            signer: Some(signer),
+            ..
+        }) => ledger::verify_alone(&export, &ledger, &signer),
+        Verb::Ledger(LedgerVerb::Verify { export, at, .. }) => {
+            ledger::verify(&at.config, export.as_deref())
+        }
         Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
     };
     match done {

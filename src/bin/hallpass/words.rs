@@ -138,9 +138,9 @@ pub(crate) enum LedgerVerb {
         /// An export; the ledger itself if left out
         export: Option<PathBuf>,
         /// The ledger's verifier key, to verify an export without the CA's folder
-        #[arg(long, value_name = "VKEY", requires = "export")]
+        #[arg(long, value_name = "VKEY", requires_all = ["export", "signer"])]
         ledger: Option<String>,
-        /// The signer's verifier key; without it nobody vouches that the ledger only grew
+        /// The signer's verifier key
         #[arg(long, value_name = "VKEY", requires = "ledger")]
         signer: Option<String>,
         #[command(flatten)]
