@@ -30,4 +30,6 @@ pub mod tree;
 #[cfg(feature = "desk")]
 pub mod verify;
 #[cfg(all(test, feature = "desk"))]
+mod verify_tests;
+#[cfg(all(test, feature = "desk"))]
 pub(crate) mod whole;
