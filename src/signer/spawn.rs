@@ -6,7 +6,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::serve::PARENT;
+
+/// The least and the most time between two starts.
+const SHORTEST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// A signer that lived so long did not fail to start.
+const STAYED: Duration = Duration::from_secs(60);
 
 /// Where the signer's program is: beside this one.
 fn program() -> io::Result<PathBuf> {
@@ -43,14 +52,18 @@ pub fn spawn(socket: &Path, config: &Path) -> io::Result<()> {
 /// The kernel takes this thread for the child's parent (PR_SET_PDEATHSIG), so the child is started
 /// here and the thread lives as long as the process.
 fn keep(program: &Path, config: &Path, listener: &UnixListener) {
-    let mut pause = Duration::from_millis(50);
+    let mut pause = SHORTEST;
     loop {
+        let started = Instant::now();
         match start(program, config, listener).and_then(|mut child| child.wait()) {
             Ok(status) => tracing::error!(%status, "the signer ended and is started again"),
             Err(why) => tracing::error!(%why, "the signer cannot be started"),
         }
+        if started.elapsed() > STAYED {
+            pause = SHORTEST;
+        }
         std::thread::park_timeout(pause);
-        pause = (pause * 2).min(Duration::from_secs(5));
+        pause = (pause * 2).min(LONGEST);
     }
 }
 
@@ -60,6 +73,7 @@ fn start(program: &Path, config: &Path, listener: &UnixListener) -> io::Result<C
         .arg("--config")
         .arg(config)
         .arg("--die-with-parent")
+        .env(PARENT, std::process::id().to_string())
         .stdin(stdin)
         .stdout(Stdio::null())
         .spawn()
