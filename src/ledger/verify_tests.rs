@@ -192,6 +192,21 @@ async fn rows_that_go_come_or_change_places_are_noticed() {
     assert_eq!(scene.after("").problems, []);
 }
 
+/// Somebody who has the database and no key writes an entry anew, with all that hangs on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_was_rewritten_whole_is_not_what_was_signed() {
+    let scene = Scene::with(1, 0).await;
+    let forged = refusal(77);
+    let leaf = Leaf::other(Kind::Refusal, &forged).to_string();
+    scene.set(0, "facts", Some(&forged));
+    scene.set(0, "leaf", Some(leaf.as_bytes()));
+    let found: Vec<String> =
+        scene.report(&scene.whole.checkpoint()).problems.iter().map(ToString::to_string).collect();
+    let seen_by = |whose| format!("the first 3 entries are not those that {whose} has seen");
+    assert_eq!(found, [seen_by("the checkpoint"), seen_by("the signer")]);
+    assert_eq!(scene.read_export(&scene.export()).problems.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_byte_of_a_tile_is_noticed() {
     let scene = Scene::with(2, 600).await;
