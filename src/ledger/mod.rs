@@ -27,7 +27,11 @@ pub mod store;
 #[cfg(all(test, feature = "desk"))]
 pub(crate) mod toy;
 pub mod tree;
+#[cfg(all(test, feature = "desk"))]
+mod vectors;
 #[cfg(feature = "desk")]
 pub mod verify;
+#[cfg(all(test, feature = "desk"))]
+mod verify_tests;
 #[cfg(all(test, feature = "desk"))]
 pub(crate) mod whole;

@@ -199,10 +199,8 @@ impl Store {
 
     /// Makes the transaction durable.
     pub fn commit(&self) -> Result<(), NotCommitted> {
-        let why = match self.db.execute_batch("COMMIT") {
-            Ok(()) => return Ok(()),
-            Err(why) => why,
-        };
+        let committed = self.db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        let Err(why) = committed else { return Ok(()) };
         // A write that found no room: the frame that would have ended the transaction was not written
         // and SQLite has taken the transaction back. Any other error (of fsync above all) tells nothing.
         let full = why.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);

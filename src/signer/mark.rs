@@ -38,8 +38,9 @@ pub struct MarkFile {
     mark: Mark,
 }
 
-/// The bytes of a slot; half a sector, so that no write crosses one.
-const SLOT: usize = 256;
+/// The bytes of a slot: a page and the largest sector there is, so that writing one slot rewrites
+/// nothing of the other.
+const SLOT: usize = 4096;
 
 impl MarkFile {
     /// Makes the file of a new ledger. Fails if there is one: a mark is never made anew by accident.

@@ -15,6 +15,8 @@ pub mod protocol;
 #[cfg(all(test, feature = "desk"))]
 mod scene;
 pub mod serve;
+#[cfg(all(test, feature = "desk"))]
+mod serve_tests;
 #[cfg(feature = "desk")]
 pub mod spawn;
 #[cfg(all(test, feature = "desk"))]
