@@ -17,6 +17,8 @@ pub mod record;
 #[cfg(feature = "desk")]
 pub mod recorded;
 #[cfg(feature = "desk")]
+pub mod recover;
+#[cfg(feature = "desk")]
 pub mod store;
 pub mod tree;
 #[cfg(feature = "desk")]

@@ -13,4 +13,5 @@ pub mod protocol;
 pub mod serve;
 #[cfg(feature = "desk")]
 pub mod spawn;
+pub mod succeed;
 pub mod witness;

@@ -17,3 +17,4 @@ mod promises;
 mod sshd;
 mod stories;
 mod voice;
+mod way_out;

@@ -79,7 +79,7 @@ fn open_desk(
         spawn::spawn(&ca.signer.socket, config).map_err(|why| format!("the signer: {why}"))?;
     }
     let secret = key::load(&ca.ledger.key, None)?;
-    let ledger_key = NoteKey::new(&ca.origin(), SignatureType::Ed25519, secret)?;
+    let ledger_key = NoteKey::new(trust.ledger.name(), SignatureType::Ed25519, secret)?;
     if *ledger_key.public() != trust.ledger {
         return Err(Stop::Failed(format!(
             "{} is not the key of {}",
