@@ -79,6 +79,20 @@ pub fn retiring(ca: &Ca) -> PathBuf {
     beside(&ca.trust.user_ca, "_retiring.pub")
 }
 
+/// Whether the next user CA can be promoted now; its private key's file.
+pub fn may_promote(ca: &Ca) -> Result<PathBuf, ConfigError> {
+    let next = beside(&ca.trust.user_ca_next, "");
+    if !next.exists() {
+        return Err(failed(&next, &"the next user CA's private key is not here: bring it first"));
+    }
+    if retiring(ca).exists() {
+        return Err(ConfigError::new(
+            "a user CA is still retiring: hallpass key retire, when no server needs it",
+        ));
+    }
+    Ok(next)
+}
+
 /// Makes the next user CA the one in use: servers trust it since their first day. The one before is
 /// printed for them until it is retired, and a new next one is made.
 ///
@@ -86,15 +100,7 @@ pub fn retiring(ca: &Ca) -> PathBuf {
 pub fn promote_user_ca(ca: &Ca, signer: &Path) -> Result<(), ConfigError> {
     let trust = &ca.trust;
     let dir = signer.parent().unwrap_or(Path::new("."));
-    let next = beside(&trust.user_ca_next, "");
-    if !next.exists() {
-        return Err(failed(&next, &"the next user CA's private key is not here: bring it first"));
-    }
-    if retiring(ca).exists() {
-        return Err(ConfigError::new(
-            "a user CA is still retiring: hallpass key retire user-ca, when no server needs it",
-        ));
-    }
+    let next = may_promote(ca)?;
     // The order of the renames: at each moment every key that signs is one that is printed.
     rename(&trust.user_ca, &retiring(ca))?;
     rename(signer, &beside(signer, "_retiring"))?;

@@ -9,6 +9,8 @@ pub mod edge;
 #[cfg(feature = "desk")]
 pub mod export;
 pub mod facts;
+#[cfg(feature = "desk")]
+pub(crate) mod fault;
 pub mod leaf;
 pub mod note;
 pub mod proof;
@@ -20,6 +22,8 @@ pub mod recorded;
 pub mod recover;
 #[cfg(feature = "desk")]
 pub mod store;
+#[cfg(all(test, feature = "desk"))]
+pub(crate) mod toy;
 pub mod tree;
 #[cfg(feature = "desk")]
 pub mod verify;

@@ -97,6 +97,7 @@ pub(crate) fn promote(path: &Path) -> Result<(), Stop> {
     let ca = Ca::load(path)?;
     let signer = signer_config(&ca)?;
     let next = Trust::load(&ca)?.user_ca_next;
+    keys::may_promote(&ca)?;
     change_key(&ca, "promoted", &next, || keys::promote_user_ca(&ca, &signer.user_ca))?;
     say("the next user CA is the one in use; servers trust it since their first day");
     say("bring servers the new next one, at leisure: hallpass trust --user");
