@@ -208,6 +208,23 @@ pub struct KeyUse {
     pub key: String,
 }
 
+/// The facts of a `break-glass`: a certificate of the emergency key, told afterwards.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BreakGlass {
+    /// The certificate, one line of OpenSSH's.
+    pub certificate: String,
+    /// Its key ID, as whoever signed it wrote it.
+    pub key_id: String,
+    /// What it opened.
+    pub principals: Vec<String>,
+    /// From when.
+    pub valid_after: UnixTime,
+    /// Until when.
+    pub valid_before: UnixTime,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
 /// Principals as their text.
 mod principals {
     use super::Principal;

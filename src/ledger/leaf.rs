@@ -26,11 +26,13 @@ pub enum Kind {
     Succession,
     /// A key of the CA that is used from here on, or not any more.
     Key,
+    /// A certificate that the emergency key signed while the CA was dead, told afterwards.
+    BreakGlass,
 }
 
 impl Kind {
     /// Every kind, for parsing.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Certificate,
         Self::Grant,
         Self::Refusal,
@@ -40,6 +42,7 @@ impl Kind {
         Self::Lost,
         Self::Succession,
         Self::Key,
+        Self::BreakGlass,
     ];
 
     /// The word in the leaf and in the facts.
@@ -54,6 +57,7 @@ impl Kind {
             Self::Lost => "lost",
             Self::Succession => "succession",
             Self::Key => "key",
+            Self::BreakGlass => "break-glass",
         }
     }
 }

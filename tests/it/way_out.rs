@@ -288,3 +288,71 @@ fn a_backup_is_whole_while_certificates_are_issued() {
         assert_eq!(said.code, 0, "{said:?}");
     }
 }
+
+#[test]
+fn the_emergency_keys_runbook_gets_a_person_in_and_the_ledger_hears_of_it() {
+    let mut ca = Ca::start();
+    let mut web01 = Sshd::start(&ca, "web01");
+    // The first day: the emergency key goes offline. Its passphrase was shown once, by init.
+    let emergency = ca.dir().join("emergency_ca");
+    std::fs::rename(ca.file("keys/emergency_ca"), &emergency).unwrap();
+    run(Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", &ca.passphrase(), "-N", "on paper", "-f"])
+        .arg(&emergency))
+    .ok();
+
+    // The CA is dead. A person gets in by stock commands.
+    assert_eq!(ca.daemon.stop(), 0);
+    let public = ca.dir().join("ana.pub");
+    let mut sign = Command::new("ssh-keygen");
+    sign.args(["-q", "-P", "on paper", "-s"]).arg(&emergency);
+    sign.args([
+        "-I",
+        "emergency-INC-1-ana",
+        "-n",
+        "deploy@web01",
+        "-V",
+        "-1m:+15m",
+        "-O",
+        "clear",
+        "-O",
+        "permit-pty",
+    ]);
+    run(sign.arg(&public)).ok();
+    let certificate = ca.dir().join("ana-cert.pub");
+    assert_eq!(
+        web01.login(&ca.dir().join("ana"), &certificate, &["true"]).code,
+        0,
+        "{:#?}",
+        web01.log()
+    );
+    web01.line("ID emergency-INC-1-ana (serial 0)");
+
+    // The CA is back, and hears of it.
+    let tell = |file: &Path| {
+        ca.operator(&[
+            "ledger",
+            "emergency",
+            file.to_str().unwrap(),
+            "--reason",
+            "the CA's disk died",
+        ])
+    };
+    let said = tell(&certificate);
+    assert!(
+        said.code == 0 && said.err.contains("emergency-INC-1-ana opened deploy@web01"),
+        "{said:?}"
+    );
+    ca.restart_after_stop();
+    let other = ca.certificate("ana", &["deploy@web01", "OPS-7"]);
+    assert_eq!(ca.daemon.stop(), 0);
+    let said = ca.operator(&["ledger", "emergency", other.to_str().unwrap(), "--reason", "x"]);
+    assert!(said.code == 75 && said.err.contains("is not signed by the emergency key"), "{said:?}");
+    ca.restart_after_stop();
+    let told = ca.entries().into_iter().find(|entry| entry.kind == "break-glass").unwrap();
+    assert_eq!(
+        (&told.facts["key_id"], &told.facts["reason"]),
+        (&"emergency-INC-1-ana".into(), &"the CA's disk died".into())
+    );
+    assert_eq!(ca.operator(&["ledger", "verify"]).code, 0);
+}

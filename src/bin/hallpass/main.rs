@@ -65,6 +65,9 @@ fn main() -> ExitCode {
         }
         Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
         Verb::Ledger(LedgerVerb::Recover(words)) => recover::recover(&words),
+        Verb::Ledger(LedgerVerb::Emergency { certificate, reason, at }) => {
+            recover::emergency(&at.config, &certificate, &reason)
+        }
         Verb::Key(KeyVerb::List(at)) => recover::list_keys(&at.config),
         Verb::Key(KeyVerb::Promote(at)) => recover::promote(&at.config),
         Verb::Key(KeyVerb::Retire(at)) => recover::retire(&at.config),

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use hallpass::certificate::time::UnixTime;
 use hallpass::config::ca::Ca;
 use hallpass::config::edit::replace;
 use hallpass::config::keys;
 use hallpass::config::trust::Trust;
 use hallpass::config::{ConfigError, backup};
-use hallpass::ledger::facts::KeyUse;
+use hallpass::ledger::facts::{BreakGlass, KeyUse};
 use hallpass::ledger::leaf::Kind;
 use hallpass::ledger::recover::{Offline, Recovery};
 use hallpass::ledger::store::{Lock, Store};
@@ -131,6 +132,34 @@ fn change_key(
     offline.append(Kind::Key, &entry)?;
     offline.commit()?;
     Ok(make()?)
+}
+
+/// What the emergency key signed while there was no CA to log it: told afterwards, so that its login
+/// has an entry to look up.
+pub(crate) fn emergency(path: &Path, file: &Path, reason: &str) -> Result<(), Stop> {
+    let ca = Ca::load(path)?;
+    let trust = Trust::load(&ca)?;
+    let text = std::fs::read_to_string(file).map_err(|why| format!("{}: {why}", file.display()))?;
+    let certificate = ssh_key::Certificate::from_openssh(text.trim())?;
+    let signed = certificate.verify_signature().is_ok();
+    if !signed || certificate.signature_key() != trust.emergency_ca.key_data() {
+        return Err(Stop::Failed(format!("{} is not signed by the emergency key", file.display())));
+    }
+    let told = BreakGlass {
+        certificate: text.trim().to_owned(),
+        key_id: certificate.key_id().to_owned(),
+        principals: certificate.valid_principals().to_vec(),
+        valid_after: UnixTime::from_secs(certificate.valid_after()),
+        valid_before: UnixTime::from_secs(certificate.valid_before()),
+        reason: reason.to_owned(),
+    };
+    let _lock = Lock::take(&ca.ledger.database)?;
+    let store = Store::open(&ca.ledger.database)?;
+    let mut offline = Offline::begin(&store, ca.name.as_str(), SystemClock.now())?;
+    offline.append(Kind::BreakGlass, &told)?;
+    offline.commit()?;
+    say(&format!("told: {} opened {}", told.key_id, told.principals.join(", ")));
+    Ok(())
 }
 
 fn signer_config(ca: &Ca) -> Result<SignerConfig, Stop> {

@@ -160,6 +160,16 @@ pub(crate) enum LedgerVerb {
     Export(At),
     /// Begin a new generation after entries were lost
     Recover(RecoverWords),
+    /// Tell the ledger of a certificate that the emergency key signed while the CA was dead
+    Emergency {
+        /// The certificate's file
+        certificate: PathBuf,
+        /// Why it was needed
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        at: At,
+    },
 }
 
 #[derive(Args)]
