@@ -13,9 +13,13 @@ pub mod facts;
 pub(crate) mod fault;
 pub mod leaf;
 pub mod note;
+#[cfg(all(test, feature = "desk"))]
+mod outage_tests;
 pub mod proof;
 #[cfg(feature = "desk")]
 pub mod record;
+#[cfg(all(test, feature = "desk"))]
+mod record_tests;
 #[cfg(feature = "desk")]
 pub mod recorded;
 #[cfg(feature = "desk")]
@@ -27,3 +31,5 @@ pub(crate) mod toy;
 pub mod tree;
 #[cfg(feature = "desk")]
 pub mod verify;
+#[cfg(all(test, feature = "desk"))]
+pub(crate) mod whole;

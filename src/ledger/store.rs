@@ -57,6 +57,15 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Why COMMIT failed.
+#[derive(Debug)]
+pub enum NotCommitted {
+    /// Nothing of the transaction is or will be there.
+    Known(StoreError),
+    /// It may be there: only a new start, which reads it back, can tell.
+    Unknown(StoreError),
+}
+
 /// A row: an entry as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -203,9 +212,20 @@ impl Store {
         self.run("BEGIN DEFERRED")
     }
 
-    /// Makes the transaction durable. After an error here nobody knows whether it is.
-    pub fn commit(&self) -> Result<(), StoreError> {
-        self.run("COMMIT")
+    /// Makes the transaction durable.
+    pub fn commit(&self) -> Result<(), NotCommitted> {
+        let why = match self.db.execute_batch("COMMIT") {
+            Ok(()) => return Ok(()),
+            Err(why) => why,
+        };
+        // A write that found no room: the frame that would have ended the transaction was not written
+        // and SQLite has taken the transaction back. Any other error (of fsync above all) tells nothing.
+        let full = why.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+        if full && self.db.is_autocommit() {
+            Err(NotCommitted::Known(why.into()))
+        } else {
+            Err(NotCommitted::Unknown(why.into()))
+        }
     }
 
     /// Takes the transaction back.
