@@ -15,7 +15,7 @@ use super::edge::Edge;
 use super::facts::{self, Lost, Succession};
 use super::leaf::{Kind, Leaf};
 use super::note::{NoteKey, VerifierKey};
-use super::store::{Lock, Store, StoreError};
+use super::store::{Lock, NotCommitted, Store, StoreError};
 use super::tree::root;
 use crate::certificate::time::UnixTime;
 
@@ -143,7 +143,12 @@ impl<'a> Offline<'a> {
         for tile in self.edge.filled_since(self.before) {
             self.store.insert_tile(&tile)?;
         }
-        self.store.commit()
+        self.store.commit().map_err(|why| match why {
+            NotCommitted::Known(why) => why,
+            NotCommitted::Unknown(StoreError(why)) => {
+                StoreError(format!("{why}; run the same command again: it finds what was written"))
+            }
+        })
     }
 }
 
