@@ -356,3 +356,51 @@ fn the_emergency_keys_runbook_gets_a_person_in_and_the_ledger_hears_of_it() {
     );
     assert_eq!(ca.operator(&["ledger", "verify"]).code, 0);
 }
+
+#[test]
+fn a_lost_machine_is_restored_into_a_new_folder() {
+    let ca = Ca::start();
+    let web01 = Sshd::start(&ca, "web01");
+    let backup = ca.dir().join("backup");
+    serial(&ca);
+    assert_eq!(ca.operator(&["backup", backup.to_str().unwrap()]).code, 0);
+    let day: Vec<u64> = (0..4).map(|_| serial(&ca)).collect();
+    // The machine is gone. The highest serial that a server's log shows is the last of the day.
+    let mut ca = ca;
+    assert_eq!(ca.daemon.stop(), 0);
+    std::fs::rename(ca.file(""), ca.dir().join("gone")).unwrap();
+    let mut restore = crate::ca::hallpass();
+    restore.arg("restore").arg(&backup).arg(ca.file(""));
+    let seen = (day[3] + 100).to_string();
+    let said = run(restore.args(["--reason", "machine lost", "--seen", &seen]));
+    assert!(said.code == 0 && said.err.contains("ca.example/2 succeeds ca.example/1"), "{said:?}");
+    let line = said.err.lines().last().unwrap().split("hallpass-signer ").nth(1).unwrap();
+    let words: Vec<&str> = line.split(' ').collect();
+    assert_eq!(signer(&words).code, 0, "the printed line: {line}");
+    ca.restart_after_stop();
+    assert!(serial(&ca) > day[3] + 100);
+    let certificate = ca.certificate("ana", &["deploy@web01", "OPS-7"]);
+    assert_eq!(web01.login(&ca.dir().join("ana"), &certificate, &["true"]).code, 0);
+    assert_eq!(ca.operator(&["ledger", "verify"]).code, 0);
+}
+
+#[test]
+fn health_says_what_is_wrong() {
+    let mut ca = Ca::start();
+    let config = ca.file("ca.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("127.0.0.1:0", &format!("127.0.0.1:{}", ca.port())))
+        .unwrap();
+    let said = ca.operator(&["health"]);
+    assert!(said.code == 0 && said.out.lines().all(|line| line.starts_with("ok    ")), "{said:?}");
+    assert_eq!(ca.daemon.stop(), 0);
+    let said = ca.operator(&["health"]);
+    assert!(
+        said.code == 1
+            && said.out.contains("FAIL  door: 127.0.0.1:")
+            && said.out.contains("ok    ledger: "),
+        "{said:?}"
+    );
+    std::fs::write(ca.file("state/checkpoint"), "nonsense\n").unwrap();
+    assert!(ca.operator(&["health"]).out.contains("FAIL  ledger: "));
+}

@@ -1,5 +1,6 @@
 //! `hallpass`: serve, and the operator's command line.
 
+mod health;
 mod ledger;
 mod operate;
 mod recover;
@@ -72,6 +73,8 @@ fn main() -> ExitCode {
         Verb::Key(KeyVerb::Promote(at)) => recover::promote(&at.config),
         Verb::Key(KeyVerb::Retire(at)) => recover::retire(&at.config),
         Verb::Backup { dir, at } => recover::backup(&at.config, &dir),
+        Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
+        Verb::Health(at) => health::health(&at.config),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! `ledger recover`, `key` and `backup`: the way out.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use hallpass::certificate::time::UnixTime;
@@ -17,31 +18,35 @@ use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::succeed;
 
 use crate::words::RecoverWords;
-use crate::{Stop, say};
+use crate::{Stop, count, say};
 
 /// Where the signer's own user finds the new generation's first checkpoint.
 const SUCCESSION: &str = "succession";
 
 pub(crate) fn recover(words: &RecoverWords) -> Result<(), Stop> {
     let ca = Ca::load(&words.at.config)?;
-    let trust = Trust::load(&ca)?;
+    begin_generation(&ca, &words.reason, words.seen, "")
+}
+
+fn begin_generation(ca: &Ca, reason: &str, seen: Option<u64>, more: &str) -> Result<(), Stop> {
+    let trust = Trust::load(ca)?;
     // 1. Nobody serves it: from here on nobody else writes.
     let lock = Lock::take(&ca.ledger.database)?;
     let store = Store::open(&ca.ledger.database)?;
     // 2. What the signer has seen bounds what may be used again.
-    let seen = match words.seen {
+    let seen = match seen {
         Some(seen) => seen,
-        None => seen_by_signer(&ca)?,
+        None => seen_by_signer(ca)?,
     };
     // 3. The next generation's key. A crash here leaves a key that nobody uses yet.
-    let new = keys::next_ledger_key(&ca, &trust.ledger)?;
+    let new = keys::next_ledger_key(ca, &trust.ledger)?;
     let old_checkpoint = std::fs::read_to_string(&ca.ledger.checkpoint).ok();
     let recovery = Recovery {
         old: &trust.ledger,
         old_checkpoint,
         new: &new,
         seen,
-        reason: &words.reason,
+        reason,
         node: ca.name.as_str(),
         now: SystemClock.now(),
     };
@@ -51,7 +56,7 @@ pub(crate) fn recover(words: &RecoverWords) -> Result<(), Stop> {
     let path = ca.ledger.checkpoint.with_file_name(SUCCESSION);
     replace(&path, done.checkpoint.as_str().as_bytes())?;
     // 5. The new key in the old one's place.
-    keys::install_ledger_key(&ca, &trust.ledger)?;
+    keys::install_ledger_key(ca, &trust.ledger)?;
     let (from, to) = (done.lost_from, done.lost_to);
     say(&format!("{} succeeds {}", new.public().name(), trust.ledger.name()));
     if from < to {
@@ -63,7 +68,7 @@ pub(crate) fn recover(words: &RecoverWords) -> Result<(), Stop> {
     say(&format!("give verifiers the new key: {}", new.public()));
     let signer = ca.signer.spawn.as_deref().unwrap_or(Path::new("SIGNER.TOML"));
     eprintln!(
-        "hint: as the signer's user: hallpass-signer succeed --config {} --checkpoint {}",
+        "hint: as the signer's user: hallpass-signer succeed --config {} --checkpoint {}{more}",
         signer.display(),
         path.display()
     );
@@ -168,13 +173,27 @@ fn signer_config(ca: &Ca) -> Result<SignerConfig, Stop> {
     Ok(SignerConfig::load(path)?)
 }
 
+/// A backup in a new folder: the signer's memory is not in it, so it always starts a generation.
+pub(crate) fn restore(from: &Path, dir: &Path, reason: &str, seen: u64) -> Result<(), Stop> {
+    let config = from.join("ca.toml");
+    let made = backup::backup(&Ca::load(&config)?, &config, dir)?;
+    let ca = Ca::load(&dir.join("ca.toml"))?;
+    if let Ok(signer) = signer_config(&ca) {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&signer.state)?;
+    }
+    say(&format!("{} are in {}", count(made.entries, "entry", "entries"), dir.display()));
+    begin_generation(&ca, reason, Some(seen), " --without-mark")
+}
+
 pub(crate) fn backup(path: &Path, dir: &Path) -> Result<(), Stop> {
     let ca = Ca::load(path)?;
     let made = backup::backup(&ca, path, dir)?;
-    say(&format!("{} entries and {} files are in {}", made.entries, made.files, dir.display()));
+    let (entries, files) =
+        (count(made.entries, "entry", "entries"), count(made.files, "file", "files"));
+    say(&format!("{entries} and {files} are in {}", dir.display()));
     for secret in &made.secrets {
         say(&format!("secret: {secret}"));
     }
-    eprintln!("hint: a restored copy starts a generation: hallpass ledger recover --accept-loss");
+    eprintln!("hint: hallpass restore {} NEW-FOLDER --reason TEXT --seen N", dir.display());
     Ok(())
 }

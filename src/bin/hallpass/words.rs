@@ -40,6 +40,21 @@ pub(crate) enum Verb {
     /// List keys, promote the next user CA, retire the old one
     #[command(subcommand)]
     Key(KeyVerb),
+    /// Say whether the door answers and the signer keeps up; status 1 if not
+    Health(At),
+    /// Put a backup into a new folder, and begin the ledger's next generation there
+    Restore {
+        /// The backup
+        from: PathBuf,
+        /// The folder: new, or empty
+        dir: PathBuf,
+        /// Why, for the auditor
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// The highest serial that any server's log shows, and some more
+        #[arg(long, value_name = "N")]
+        seen: u64,
+    },
     /// Copy everything into a new folder, while it is served
     Backup {
         /// The folder: new, or empty
