@@ -180,6 +180,21 @@ impl Store {
         }
     }
 
+    /// Copies the whole database into a new file, as of one moment; how many entries it holds.
+    pub fn copy_to(&self, path: &Path) -> Result<u64, StoreError> {
+        let say = |why: std::io::Error| StoreError(format!("{}: {why}", path.display()));
+        // SQLite takes an empty file for a new one; made here so that nobody else can read it.
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(say)?;
+        let target =
+            path.to_str().ok_or_else(|| StoreError("a path that is not UTF-8".to_owned()))?;
+        self.db.execute("VACUUM INTO ?1", [target])?;
+        std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(say)?;
+        let copy = Connection::open(path)?;
+        copy.pragma_update(None, "journal_mode", "WAL")?;
+        drop(copy);
+        Self::open_to_read(path)?.size()
+    }
+
     /// How many entries.
     pub fn size(&self) -> Result<u64, StoreError> {
         let last: Option<i64> =

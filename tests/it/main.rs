@@ -18,3 +18,4 @@ mod readme;
 mod sshd;
 mod stories;
 mod voice;
+mod way_out;
