@@ -85,21 +85,22 @@ pub(crate) fn close<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Opt
     nearest(name, known).filter(|near| distance(name, near) <= 2)
 }
 
-/// How many characters must be put in, left out or replaced to turn one text into the other.
+/// How many characters must be put in, left out, replaced or swapped with their neighbour to turn
+/// one text into the other.
 fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, a) in from.chars().enumerate() {
-        let mut diagonal = line;
-        let mut left = line + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
+    for (i, a) in from.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX - 1);
+            let swapped = i > 0 && j > 0 && to.get(j - 1) == Some(a) && from.get(i - 1) == Some(b);
+            let best =
+                (at(&row, j) + usize::from(a != b)).min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
+            next.push(if swapped { best.min(at(&before, j - 1) + 1) } else { best });
         }
-        for (cell, b) in row.iter_mut().skip(1).zip(&to) {
-            let best = (diagonal + usize::from(a != *b)).min(left + 1).min(*cell + 1);
-            diagonal = std::mem::replace(cell, best);
-            left = best;
-        }
+        before = std::mem::replace(&mut row, next);
     }
     row.last().copied().unwrap_or_default()
 }
@@ -115,7 +116,7 @@ mod tests {
             ("a", "", 1),
             ("", "ab", 2),
             ("srre", "sre", 1),
-            ("ab", "ba", 2),
+            ("ab", "ba", 1),
             ("kitten", "sitting", 3),
         ] {
             assert_eq!(distance(a, b), errors, "{a} {b}");

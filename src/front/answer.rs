@@ -4,8 +4,8 @@ use russh::server::Msg;
 use russh::{ChannelWriteHalf, Error};
 use tokio::task::{JoinError, JoinHandle};
 
-use super::Reply;
 use super::channels::Begun;
+use super::{Reply, reply};
 
 /// Waits for the reply and sends it, unless the peer interrupts it or hangs up first: then the
 /// reply is dropped, and the work goes on without us. No work is a command too long to be one.
@@ -13,8 +13,8 @@ pub(super) async fn answer(channel: Begun<ChannelWriteHalf<Msg>>, work: Option<J
     let Begun { to, slot, terminal, hangup } = channel;
     let sent = async {
         let reply = match work {
-            Some(work) => work.await.unwrap_or_else(|death| fault(&death)),
-            None => too_long(),
+            Some(work) => work.await.unwrap_or_else(|death| died(&death)),
+            None => reply::too_long(),
         };
         send(&to, reply, terminal).await
     };
@@ -62,27 +62,15 @@ fn for_terminal(text: &[u8]) -> Vec<u8> {
 }
 
 /// The reply for a command that died. What it died of goes to the journal under the same id.
-fn fault(death: &JoinError) -> Reply {
+fn died(death: &JoinError) -> Reply {
     let id = format!("{:08x}", rand::random::<u32>());
     tracing::error!(id, death = ?death.to_string(), "a command died");
-    let stderr = format!("hallpass: something broke while answering ({id})\nhint: try again\n");
-    Reply { stdout: Vec::new(), stderr, status: FAULT }
-}
-
-/// The reply for a command that is longer than any.
-fn too_long() -> Reply {
-    let stderr = "hallpass: these are more words than any command has\n\
-                  hint: ssh ca help\n";
-    Reply { stdout: Vec::new(), stderr: stderr.to_owned(), status: USAGE }
+    reply::died(&id)
 }
 
 /// The data type code of standard error (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
 
-/// Exit status: not understood.
-const USAGE: u32 = 2;
-/// Exit status: something broke; `EX_TEMPFAIL` of sysexits(3).
-const FAULT: u32 = 75;
 /// Exit status: interrupted, as a shell reports SIGINT.
 const INTERRUPTED: u32 = 130;
 

@@ -4,7 +4,7 @@
 //!   restart, when a connection asked for too much.
 //! - `wire` is a connection's socket, `visit` what is known about the connection.
 //! - [`identity`] says who was proved; pure.
-//! - `session` turns the SSH library's callbacks into calls of a [`Desk`], `channels` is its book
+//! - `session` turns the SSH library's callbacks into calls of [`Commands`], `channels` is its book
 //!   of what is open, `answer` the way back.
 //! - [`counter`] is where the door meets the desk: [`verbs`] reads words, [`reply`] has the voice.
 //! - `places` bounds how many connections there are.
@@ -49,7 +49,7 @@ use self::wire::Wire;
 use crate::certificate::names::PersonName;
 
 /// What stands behind the door.
-pub trait Desk: Send + Sync + 'static {
+pub trait Commands: Send + Sync + 'static {
     /// Whose key this is at this moment; `None` for a key nobody enrolled, or that was taken away.
     ///
     /// Called for every key that is offered, before anything is proved, again for the proof and
@@ -169,7 +169,7 @@ impl Listener {
     /// Serves until `stop` resolves, then closes the sockets, tells every peer that it may try
     /// again, and returns when they are gone, after three seconds at most. Commands that still run
     /// are not waited for.
-    pub async fn run<D: Desk>(self, desk: Arc<D>, stop: impl Future<Output = ()>) {
+    pub async fn run<D: Commands>(self, desk: Arc<D>, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
         let places = Places::new(self.config.max_connections, self.config.max_unauthenticated);
         let doorman = Arc::new(Doorman {
@@ -211,7 +211,7 @@ struct Doorman<D> {
     quickack: bool,
 }
 
-impl<D: Desk> Doorman<D> {
+impl<D: Commands> Doorman<D> {
     /// Accepts until told to stop. An error of `accept` is never a reason to end.
     async fn accept(self: Arc<Self>, socket: TcpListener) {
         let mut stopped = self.stopped.clone();

@@ -49,7 +49,8 @@ fn help_on(verb: &str) -> Option<&'static str> {
     match verb {
         "request" => Some(
             "\
-usage: ssh ca [request] LOGIN@HOST [TICKET] [--ticket ID] [--reason TEXT] [--for 1h] [--ttl 5m] [--offer ID] [--json]
+usage: ssh ca [request] LOGIN@HOST [TICKET] [--ticket ID] [--reason TEXT] [--for 1h]
+       [--ttl 5m] [--offer ID] [--json]
 
 Asks for a certificate that opens LOGIN on HOST, for the very key you logged in with. HOST is the
 host's name, an alias or an address. The certificate is printed on stdout; everything else, on
@@ -65,8 +66,9 @@ stderr. More time than the offer gives is cut to what it gives, and said.
             "\
 usage: ssh ca trust [--user] [--bare] [--host] [--ledger] [--json]
 
-Prints public keys: for TrustedUserCAKeys (--user: the CA, the next and the emergency one; --bare: for
-servers that cannot map principals), for a @cert-authority line (--host), for verifiers (--ledger).
+Prints public keys: for TrustedUserCAKeys (--user: the CA, the next and the emergency one; --bare:
+for servers that cannot map principals), for a @cert-authority line (--host), for verifiers
+(--ledger).
 
   ssh ca trust --user > user_ca.pub
 ",
@@ -203,6 +205,7 @@ pub fn help(verb: Option<&str>, as_json: bool) -> Reply {
                     json: as_json,
                     what: format!("there is no verb {}", Safe(verb)),
                     hint: "ssh ca help".to_owned(),
+                    unknown: None,
                 });
             }
         },
@@ -224,6 +227,22 @@ pub fn usage(usage: &Usage) -> Reply {
         stderr: say(&[format!("usage: {}", usage.what)], Some(&usage.hint)),
         status: exit::USAGE,
     }
+}
+
+/// A command that died; the journal has the same id.
+pub(super) fn died(id: &str) -> Reply {
+    let said = [format!("fault {id}: something broke while answering")];
+    Reply { stdout: Vec::new(), stderr: say(&said, Some("try again")), status: exit::FAULT }
+}
+
+/// A command line longer than any command.
+pub(super) fn too_long() -> Reply {
+    usage(&Usage {
+        json: false,
+        what: "these are more words than any command has".to_owned(),
+        hint: "ssh ca help".to_owned(),
+        unknown: None,
+    })
 }
 
 fn json_reply(object: &Value, status: u32) -> Reply {

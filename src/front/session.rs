@@ -19,7 +19,7 @@ use super::channels::{Channels, Full, Misuse};
 use super::identity::{Budget, Identity, Proof, Refused};
 use super::places::Place;
 use super::visit::{Ending, Visit};
-use super::{Caller, Command, Desk};
+use super::{Caller, Command, Commands};
 
 /// The longest command, in bytes.
 const WORDS: usize = 4096;
@@ -37,7 +37,7 @@ pub(super) struct Session<D> {
     channels: Channels<ChannelWriteHalf<Msg>>,
 }
 
-impl<D: Desk> Session<D> {
+impl<D: Commands> Session<D> {
     /// A session that has not begun.
     pub(super) fn new(desk: Arc<D>, visit: Arc<Visit>, place: Place) -> Self {
         Self {
@@ -121,7 +121,7 @@ impl<D: Desk> Session<D> {
     }
 }
 
-impl<D: Desk> Handler for Session<D> {
+impl<D: Commands> Handler for Session<D> {
     type Error = Error;
 
     async fn auth_none(&mut self, user: &str) -> Result<Auth, Error> {

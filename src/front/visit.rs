@@ -7,12 +7,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use russh::Disconnect;
-use ssh_key::HashAlg;
 use ssh_key::public::KeyData;
 use tokio::sync::Notify;
 
 use super::identity::{Proof, Refused};
 use super::wire::Phase;
+use crate::certificate::fingerprint;
 
 /// Why we end a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,8 +165,3 @@ impl Visit {
 /// The longest reason in the journal, in characters: a peer that offers a thousand unknown
 /// algorithms has them listed in it.
 const WHY: usize = 500;
-
-/// `SHA256:...`, as `ssh-keygen -l` prints it.
-fn fingerprint(key: &KeyData) -> String {
-    key.fingerprint(HashAlg::Sha256).to_string()
-}

@@ -10,6 +10,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
@@ -21,7 +22,7 @@ use super::fault::{OrEnd, Reply, answer};
 use super::leaf::{Kind, Leaf};
 use super::note::NoteKey;
 use super::recorded::{Certificate, Recorded};
-use super::store::{NotCommitted, Store, StoreError};
+use super::store::{Lock, NotCommitted, Store, StoreError};
 use super::tree::{Hash, Leaves, Nodes, consistency, hash_of, inclusion, root};
 use crate::certificate::draft::Unsigned;
 use crate::certificate::lint::{Flaw, Keys};
@@ -60,6 +61,8 @@ pub struct Ledger {
 
 /// What the writer needs.
 pub struct Setup {
+    /// The right to write to it.
+    pub lock: Lock,
     /// The database.
     pub database: PathBuf,
     /// Where the newest cosigned checkpoint is kept for readers.
@@ -84,36 +87,32 @@ const BATCH: usize = MAX_BATCH / 2;
 const BATCH_BYTES: usize = 3 * 1024 * 1024;
 
 impl Ledger {
-    /// Opens the ledger, tells `fold` nothing yet, and starts the writer and the signer's stage.
+    /// Opens the ledger and starts the writer and the signer's stage. The thread ends, and the
+    /// database is closed, once every handle of the ledger is gone.
     ///
     /// The ledger must exist; `hallpass init` makes it, once.
-    pub fn open(setup: Setup, fold: Fold) -> Result<Self, Fault> {
+    pub fn open(setup: Setup, fold: Fold) -> Result<(Self, JoinHandle<()>), Fault> {
         let store = Store::open(&setup.database).map_err(Fault::Store)?;
         let size = store.size().map_err(Fault::Store)?;
         let edge = Edge::load(&store, size).map_err(Fault::Store)?;
         let reader = Store::open_to_read(&setup.database).map_err(Fault::Store)?;
+        let threads = |why: std::io::Error| Fault::Store(StoreError(format!("no thread: {why}")));
         let (queue, submissions) = mpsc::sync_channel(QUEUE);
-        let signer = setup.signer.start(reader, setup.checkpoint);
-        let writer = Writer {
-            store,
-            edge,
-            key: setup.key,
-            keys: setup.keys,
-            clock: setup.clock,
-            fold,
-            signer,
+        let (signer, stage) = setup.signer.start(reader, setup.checkpoint).map_err(threads)?;
+        let Setup { lock, key, keys, clock, .. } = setup;
+        let writer = Writer { store, edge, key, keys, clock, fold, signer };
+        let run = move || {
+            let _end = OrEnd("ledger");
+            let store = writer.run(&submissions);
+            // What is queued is signed; a panic there has ended the process.
+            drop(stage.join());
+            // The last connection to go brings the write-ahead log back into the database.
+            drop(store);
+            drop(lock);
         };
-        let name = |why: std::io::Error| {
-            Fault::Store(StoreError(format!("no thread for the writer: {why}")))
-        };
-        std::thread::Builder::new()
-            .name("ledger".to_owned())
-            .spawn(move || {
-                let _end = OrEnd("ledger");
-                writer.run(&submissions);
-            })
-            .map_err(name)?;
-        Ok(Self { queue })
+        let running =
+            std::thread::Builder::new().name("ledger".to_owned()).spawn(run).map_err(threads)?;
+        Ok((Self { queue }, running))
     }
 
     /// Records a grant with its certificate and has the certificate signed.
@@ -174,7 +173,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, submissions: &Receiver<Submission>) {
+    /// Records until nobody is left who could submit; gives the store back.
+    fn run(mut self, submissions: &Receiver<Submission>) -> Store {
         // The first batch is empty: the signer's mark moves up to what a crash left behind.
         self.hand_on(self.edge.size(), Vec::new());
         while let Ok(first) = submissions.recv() {
@@ -188,6 +188,7 @@ impl Writer {
             }
             self.record(batch);
         }
+        self.store
     }
 
     /// Records one batch: all of it is durable when its checkpoint is signed, or none of it exists.

@@ -79,6 +79,29 @@ pub struct Row {
     pub facts: Option<Vec<u8>>,
 }
 
+/// The right to be the ledger's one writer, held as long as the value lives.
+///
+/// A lock of the kernel's: it ends with the process, however that ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: std::fs::File,
+}
+
+impl Lock {
+    /// Takes the lock, or says that another process has it.
+    pub fn take(database: &Path) -> Result<Self, StoreError> {
+        let say =
+            |why: &dyn std::fmt::Display| StoreError(format!("{}: {why}", database.display()));
+        let file = OpenOptions::new()
+            .read(true)
+            .open(database)
+            .map_err(|why| say(&format!("{why}; hallpass init makes a ledger")))?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| say(&"this ledger is served already, by another process"))?;
+        Ok(Self { _file: file })
+    }
+}
+
 /// A connection to the ledger's database.
 pub struct Store {
     db: Connection,
@@ -155,6 +178,21 @@ impl Store {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// Copies the whole database into a new file, as of one moment; how many entries it holds.
+    pub fn copy_to(&self, path: &Path) -> Result<u64, StoreError> {
+        let say = |why: std::io::Error| StoreError(format!("{}: {why}", path.display()));
+        // SQLite takes an empty file for a new one; made here so that nobody else can read it.
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(say)?;
+        let target =
+            path.to_str().ok_or_else(|| StoreError("a path that is not UTF-8".to_owned()))?;
+        self.db.execute("VACUUM INTO ?1", [target])?;
+        std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(say)?;
+        let copy = Connection::open(path)?;
+        copy.pragma_update(None, "journal_mode", "WAL")?;
+        drop(copy);
+        Self::open_to_read(path)?.size()
     }
 
     /// How many entries.

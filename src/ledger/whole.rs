@@ -15,7 +15,7 @@ use super::leaf::Kind;
 use super::proof;
 use super::record::{Committed, Fold, Ledger, Setup};
 use super::recorded::{Certificate, check_signature};
-use super::store::Store;
+use super::store::{Lock, Store};
 use super::tree::{Hash, unbase64};
 use super::verify::{self, Report};
 use crate::certificate::blob::Tbs;
@@ -108,7 +108,14 @@ impl Whole {
     /// Starts the ledger and tells of what is committed.
     pub(crate) fn open_with(&self, fold: Fold) -> Ledger {
         let (user_ca, bare_ca) = (keys().user_ca, keys().bare_ca);
+        // The writer before gives the lock back when it has ended, which it does by itself.
+        let database = self.trial.path("ledger.db");
+        let mut tries = (0..500).map(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            Lock::take(&database)
+        });
         let setup = Setup {
+            lock: tries.find_map(Result::ok).unwrap(),
             database: self.trial.path("ledger.db"),
             checkpoint: self.trial.path("checkpoint"),
             key: ledger_key(),
@@ -117,7 +124,7 @@ impl Whole {
                 .with_patience(self.patience),
             clock: Arc::new(Stopped(NOW)),
         };
-        Ledger::open(setup, fold).unwrap()
+        Ledger::open(setup, fold).unwrap().0
     }
 
     /// The n-th draft, for ana's own key.

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -71,9 +72,40 @@ impl Signer {
         Self { patience, ..self }
     }
 
-    /// Starts the stage; it ends when the writer does. `reader` reads the ledger beside the writer,
-    /// `checkpoint` is the file of the newest cosigned checkpoint.
-    pub fn start(self, reader: Store, checkpoint: PathBuf) -> Pipeline {
+    /// Asks the signer who it is, and waits for the answer.
+    pub fn greet(&self) -> Result<(), String> {
+        self.connect().map(drop).map_err(|failure| failure.say())
+    }
+
+    fn connect(&self) -> Result<Peer, Failure> {
+        let say = |why: io::Error| Failure::Away(format!("{}: {why}", self.socket.display()));
+        let stream = UnixStream::connect(&self.socket).map_err(say)?;
+        stream
+            .set_read_timeout(Some(self.patience))
+            .and_then(|()| stream.set_write_timeout(Some(self.patience)))
+            .map_err(say)?;
+        let mark = match converse(&stream, &Question::Hello.encode()).map_err(say)? {
+            Answer::Mark(mark) => mark,
+            Answer::Signed { .. } | Answer::Refused(_) => {
+                return Err(Failure::Away("it did not say hello".to_owned()));
+            }
+        };
+        let expected = (self.vkey.to_string(), &self.user_ca, &self.bare_ca);
+        if (mark.vkey.clone(), &mark.user_ca, &mark.bare_ca) != expected {
+            return Err(Failure::Away(
+                "it holds other keys than keys/*.pub and keys/signer.vkey say".to_owned(),
+            ));
+        }
+        Ok(Peer { stream, mark })
+    }
+
+    /// Starts the stage; it ends when the pipeline is dropped. `reader` reads the ledger beside the
+    /// writer, `checkpoint` is the file of the newest cosigned checkpoint.
+    pub fn start(
+        self,
+        reader: Store,
+        checkpoint: PathBuf,
+    ) -> io::Result<(Pipeline, JoinHandle<()>)> {
         let (batches, queue) = mpsc::sync_channel(PIPELINE);
         let shared = Arc::new(Shared::default());
         let stage = Stage {
@@ -81,18 +113,16 @@ impl Signer {
             reader,
             checkpoint_file: checkpoint,
             shared: Arc::clone(&shared),
+            newest: None,
             shown: None,
             peer: None,
         };
-        let started = std::thread::Builder::new().name("signer".to_owned()).spawn(move || {
+        let run = move || {
             let _end = OrEnd("signer");
             stage.run(&queue);
-        });
-        if let Err(why) = started {
-            // The sender is returned without a receiver: the writer ends the process on its first batch.
-            tracing::error!(%why, "no thread for the signer's stage");
-        }
-        Pipeline { batches, shared }
+        };
+        let running = std::thread::Builder::new().name("signer".to_owned()).spawn(run)?;
+        Ok((Pipeline { batches, shared }, running))
     }
 }
 
@@ -107,8 +137,11 @@ pub struct Pipeline {
 struct Shared {
     /// Why the signer did not sign when it was last asked; `None` while it does.
     down: Mutex<Option<Failure>>,
-    /// The newest checkpoint, for when the queue holds none.
-    newest: Mutex<Option<Checkpoint>>,
+    /// The newest checkpoint that found no room in the queue.
+    ///
+    /// INVARIANT: never one whose certificates are still to come, or the signer would see it first and
+    /// take them for passed over.
+    unqueued: Mutex<Option<Checkpoint>>,
 }
 
 /// The stage has ended.
@@ -126,12 +159,15 @@ impl Pipeline {
     /// A batch in which nobody waits for a signature waits for nobody either: a signer that hangs must
     /// not keep a lock from being recorded. If it finds no room its checkpoint is shown later.
     pub fn hand_on(&self, batch: Batch) -> Result<(), Ended> {
-        *lock(&self.shared.newest) = Some(batch.checkpoint.clone());
         if !batch.pending.is_empty() {
             return self.batches.send(batch).map_err(|_| Ended);
         }
         match self.batches.try_send(batch) {
-            Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(batch)) => {
+                *lock(&self.shared.unqueued) = Some(batch.checkpoint);
+                Ok(())
+            }
             Err(TrySendError::Disconnected(_)) => Err(Ended),
         }
     }
@@ -152,6 +188,8 @@ struct Stage {
     reader: Store,
     checkpoint_file: PathBuf,
     shared: Arc<Shared>,
+    /// The newest checkpoint that came through the queue.
+    newest: Option<Checkpoint>,
     /// The size of the last head that the signer cosigned.
     shown: Option<u64>,
     peer: Option<Peer>,
@@ -172,8 +210,9 @@ impl Stage {
             Err(TryRecvError::Empty) => {}
         }
         let retry = lock(&self.shared.down).as_ref().map(Failure::retry);
-        let newest = lock(&self.shared.newest).clone();
-        match (newest, retry) {
+        let unqueued = lock(&self.shared.unqueued).clone();
+        let newest = unqueued.into_iter().chain(self.newest.clone());
+        match (newest.max_by_key(|checkpoint| checkpoint.head.size), retry) {
             // Nobody asks: look whether the signer is back, and bring its mark up to date.
             (Some(newest), Some(retry)) => match queue.recv_timeout(retry) {
                 Err(RecvTimeoutError::Timeout) => Some(Batch::without_entries(newest)),
@@ -189,6 +228,7 @@ impl Stage {
     /// One batch, to its end: every certificate in it is answered for.
     fn attend(&mut self, batch: Batch, queue: &Receiver<Batch>) {
         let Batch { from, consistency, checkpoint, pending } = batch;
+        self.newest = Some(checkpoint.clone());
         let (entries, waiting): (Vec<Entry>, Vec<_>) = pending
             .into_iter()
             .map(|Pending { recorded, inclusion, reply }| {
@@ -231,8 +271,9 @@ impl Stage {
             answer(reply, Err(failure.fault()));
         }
         // What queued up behind it would only wait as long again for the same answer.
-        for one in queue.try_iter().flat_map(|batch| batch.pending) {
-            answer(one.reply, Err(failure.fault()));
+        for batch in queue.try_iter() {
+            self.newest = Some(batch.checkpoint);
+            batch.pending.into_iter().for_each(|one| answer(one.reply, Err(failure.fault())));
         }
     }
 
@@ -249,7 +290,7 @@ impl Stage {
         loop {
             let (mut peer, kept) = match self.peer.take() {
                 Some(peer) => (peer, true),
-                None => (self.connect()?, false),
+                None => (self.signer.connect()?, false),
             };
             batch.consistency = self.growth(&peer.mark, from, consistency.as_deref(), head)?;
             let answer = match converse(&peer.stream, &batch.encode()) {
@@ -277,29 +318,6 @@ impl Stage {
                 }
             }
         }
-    }
-
-    fn connect(&self) -> Result<Peer, Failure> {
-        let say =
-            |why: io::Error| Failure::Away(format!("{}: {why}", self.signer.socket.display()));
-        let stream = UnixStream::connect(&self.signer.socket).map_err(say)?;
-        stream
-            .set_read_timeout(Some(self.signer.patience))
-            .and_then(|()| stream.set_write_timeout(Some(self.signer.patience)))
-            .map_err(say)?;
-        let mark = match converse(&stream, &Question::Hello.encode()).map_err(say)? {
-            Answer::Mark(mark) => mark,
-            Answer::Signed { .. } | Answer::Refused(_) => {
-                return Err(Failure::Away("it did not say hello".to_owned()));
-            }
-        };
-        let expected = (self.signer.vkey.to_string(), &self.signer.user_ca, &self.signer.bare_ca);
-        if (mark.vkey.clone(), &mark.user_ca, &mark.bare_ca) != expected {
-            return Err(Failure::Away(
-                "it holds other keys than keys/*.pub and keys/signer.vkey say".to_owned(),
-            ));
-        }
-        Ok(Peer { stream, mark })
     }
 
     /// The proof that the ledger only grew since the signer's mark.

@@ -21,6 +21,7 @@ mod serve_tests;
 pub mod spawn;
 #[cfg(all(test, feature = "desk"))]
 mod state_tests;
+pub mod succeed;
 #[cfg(all(test, feature = "desk"))]
 pub(crate) mod trial;
 pub mod witness;

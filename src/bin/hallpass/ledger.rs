@@ -1,0 +1,79 @@
+//! `ledger verify` and `ledger export`.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use hallpass::config::ca::Ca;
+use hallpass::config::trust::Trust;
+use hallpass::ledger::checkpoint::Checkpoint;
+use hallpass::ledger::export;
+use hallpass::ledger::store::Store;
+use hallpass::ledger::verify::{self, Report};
+use hallpass::signer::limits::SignerConfig;
+use hallpass::signer::mark;
+
+use crate::{Stop, count, print, say};
+
+pub(crate) fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
+    let ca = Ca::load(path)?;
+    let trust = Trust::load(&ca)?;
+    let report = match export {
+        Some(file) => verify::export(open(file)?, (&trust.ledger, &trust.signer))?,
+        None => {
+            let store = Store::open_to_read(&ca.ledger.database)?;
+            let text = std::fs::read_to_string(&ca.ledger.checkpoint).map_err(|why| {
+                format!("{}: {why}; hallpass serve writes it", ca.ledger.checkpoint.display())
+            })?;
+            let checkpoint = Checkpoint::parse(&text)?;
+            // The signer's mark is another user's in production; where it can be read it is compared.
+            let signer = ca.signer.spawn.as_ref().and_then(|path| SignerConfig::load(path).ok());
+            let seen = signer.and_then(|signer| mark::read(&signer.mark_file()).ok());
+            let seen = seen.map(|mark| (mark.size, mark.root.0));
+            verify::database(&store, &checkpoint, (&trust.ledger, &trust.signer), seen)?
+        }
+    };
+    tell(&report)
+}
+
+/// An export, with public keys alone: nothing of the CA's is needed.
+pub(crate) fn verify_alone(export: &Path, ledger: &str, signer: &str) -> Result<(), Stop> {
+    tell(&verify::export(open(export)?, (&ledger.parse()?, &signer.parse()?))?)
+}
+
+fn open(file: &Path) -> Result<BufReader<File>, Stop> {
+    let open = File::open(file).map_err(|why| format!("{}: {why}", file.display()))?;
+    Ok(BufReader::new(open))
+}
+
+fn tell(report: &Report) -> Result<(), Stop> {
+    for problem in &report.problems {
+        say(&problem.to_string());
+    }
+    let what = if !report.problems.is_empty() {
+        "invalid"
+    } else if report.redacted > 0 {
+        "redacted"
+    } else {
+        "valid"
+    };
+    print(&format!(
+        "{what}: {}, {}, {} redacted\n",
+        count(report.entries, "entry", "entries"),
+        count(report.certificates, "certificate", "certificates"),
+        report.redacted
+    ));
+    if report.problems.is_empty() { Ok(()) } else { Err(Stop::Invalid) }
+}
+
+pub(crate) fn write_export(path: &Path) -> Result<(), Stop> {
+    let ca = Ca::load(path)?;
+    let checkpoint = std::fs::read_to_string(&ca.ledger.checkpoint).map_err(|why| {
+        format!("{}: {why}; hallpass serve writes it", ca.ledger.checkpoint.display())
+    })?;
+    let checkpoint = Checkpoint::parse(&checkpoint)?;
+    let store = Store::open_to_read(&ca.ledger.database)?;
+    let written = export::write(&store, &checkpoint, &mut std::io::stdout().lock())?;
+    say(&format!("exported {}", count(written, "entry", "entries")));
+    Ok(())
+}

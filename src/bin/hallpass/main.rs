@@ -1,0 +1,104 @@
+//! `hallpass`: serve, and the operator's command line.
+
+mod health;
+mod ledger;
+mod operate;
+mod recover;
+mod serve;
+mod words;
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use hallpass::config::edit::{NewHost, NewPerson};
+
+use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
+
+/// What ends a command: the text for the operator, and the exit status.
+enum Stop {
+    /// Something is not as it should be: configuration, ledger, files.
+    Failed(String),
+    /// The ledger is not what was signed.
+    Invalid,
+}
+
+impl<E: Display> From<E> for Stop {
+    fn from(why: E) -> Self {
+        Self::Failed(why.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    // A usage error of clap's ends here with status 2.
+    let done = match Line::parse().verb {
+        Verb::Init(words) => operate::make(words),
+        Verb::Serve(at) => serve::serve(&at.config),
+        Verb::Check(at) => operate::check(&at.config),
+        Verb::Person(PersonVerb::Add { name, key, group, email, service, at }) => operate::person(
+            &at.config,
+            NewPerson { name, service, groups: group, email, keys: Vec::new() },
+            &key,
+        ),
+        Verb::Host(HostVerb::Add { name, address, alias, tag, login, host_key, owner, at }) => {
+            let new = NewHost {
+                name,
+                addresses: address,
+                aliases: alias,
+                tags: tag,
+                accounts: login,
+                host_keys: Vec::new(),
+                owner,
+            };
+            operate::host(&at.config, new, &host_key)
+        }
+        Verb::Trust(words) => operate::trust(&words),
+        Verb::Ledger(LedgerVerb::Verify {
+            export: Some(export),
+            ledger: Some(ledger),
+            signer: Some(signer),
+            ..
+        }) => ledger::verify_alone(&export, &ledger, &signer),
+        Verb::Ledger(LedgerVerb::Verify { export, at, .. }) => {
+            ledger::verify(&at.config, export.as_deref())
+        }
+        Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
+        Verb::Ledger(LedgerVerb::Recover(words)) => recover::recover(&words),
+        Verb::Ledger(LedgerVerb::Emergency { certificate, reason, at }) => {
+            recover::emergency(&at.config, &certificate, &reason)
+        }
+        Verb::Key(KeyVerb::List(at)) => recover::list_keys(&at.config),
+        Verb::Key(KeyVerb::Promote(at)) => recover::promote(&at.config),
+        Verb::Key(KeyVerb::Retire(at)) => recover::retire(&at.config),
+        Verb::Backup { dir, at } => recover::backup(&at.config, &dir),
+        Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
+        Verb::Health(at) => health::health(&at.config),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stop::Invalid) => ExitCode::from(1),
+        Err(Stop::Failed(why)) => {
+            eprintln!("hallpass: {why}");
+            ExitCode::from(75)
+        }
+    }
+}
+
+/// An artefact on stdout. A reader that stops reading is not an error of ours.
+fn print(text: &str) {
+    if let Err(why) = std::io::stdout().write_all(text.as_bytes()) {
+        eprintln!("hallpass: stdout: {why}");
+    }
+}
+
+fn say(text: &str) {
+    eprintln!("hallpass: {text}");
+}
+
+/// So many of something, in words.
+fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { many })
+}

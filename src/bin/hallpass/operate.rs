@@ -1,0 +1,146 @@
+//! `init`, `check`, `person add`, `host add`, `trust`.
+
+use std::path::{Path, PathBuf};
+
+use hallpass::config::ca::Ca;
+use hallpass::config::edit::{NewHost, NewPerson, add_host, add_person};
+use hallpass::config::init::{Init, init};
+use hallpass::config::trust::{Part, Trust};
+use hallpass::config::{Config, ConfigError};
+use hallpass::signer::key::{self, read_secret};
+use hallpass::signer::limits::SignerConfig;
+use hallpass::signer::mark;
+
+use crate::words::{InitWords, TrustWords};
+use crate::{Stop, count, print, say};
+
+/// First trust in one line: what a client pins, and what two people compare on the telephone.
+fn first_trust(ca: &Ca) -> Result<(), ConfigError> {
+    let trust = Trust::load(ca)?;
+    say(&format!("known_hosts: {}", trust.known_hosts().trim_end()));
+    say(&format!("fingerprint of all public keys: {}", trust.fingerprint()));
+    Ok(())
+}
+
+pub(crate) fn make(words: InitWords) -> Result<(), Stop> {
+    let InitWords { dir, name, listen, example } = words;
+    let made = init(&Init { dir: dir.clone(), name, listen, example })?;
+    say(&format!("made a CA in {}", dir.display()));
+    first_trust(&made.ca)?;
+    say(&format!("passphrase of keys/emergency_ca, shown once: {}", made.emergency_passphrase));
+    say(
+        "keep keys/emergency_ca and its passphrase offline, apart, and take the file off this machine",
+    );
+    eprintln!("hint: hallpass serve --config {}", dir.join("ca.toml").display());
+    Ok(())
+}
+
+pub(crate) fn check(path: &Path) -> Result<(), Stop> {
+    let config = Config::load(path)?;
+    let Config { ca, deciding } = &config;
+    let (people, hosts, policy) =
+        (deciding.people.iter().count(), deciding.hosts.iter().count(), &deciding.policy);
+    say(&format!(
+        "{}: {}, {}, {}",
+        ca.name,
+        count(people, "person", "people"),
+        count(hosts, "host", "hosts"),
+        count(policy.offers().len(), "offer", "offers")
+    ));
+    for offer in policy.offers() {
+        say(&format!(
+            "offer {}: {} certificates within {}",
+            offer.id(),
+            offer.terms().ttl,
+            offer.terms().period
+        ));
+    }
+    check_secrets(ca)?;
+    warn_of_emergency_key(ca);
+    first_trust(ca)?;
+    say("everything is understood");
+    Ok(())
+}
+
+/// What a start would read besides: private keys, the signer's file, the tracker's folder.
+fn check_secrets(ca: &Ca) -> Result<(), Stop> {
+    read_secret(&ca.front.host_key)?;
+    key::load(&ca.ledger.key, None)?;
+    if let Some(path) = &ca.signer.spawn {
+        let signer = SignerConfig::load(path)?;
+        for private in [&signer.user_ca, &signer.bare_ca, &signer.cosigning] {
+            key::load(private, signer.passphrase.as_deref())?;
+        }
+        let mark = signer.mark_file();
+        mark::read(&mark).map_err(|why| format!("{}: {why}", mark.display()))?;
+    }
+    match ca.tracker.iter().find(|tracker| !tracker.path.is_dir()) {
+        Some(tracker) => Err(Stop::Failed(format!(
+            "tracker {}: {} is not a folder",
+            tracker.name,
+            tracker.path.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The emergency key is of use only where the CA's death does not reach it.
+pub(crate) fn warn_of_emergency_key(ca: &Ca) {
+    let private = ca.trust.emergency_ca.with_extension("");
+    if private.exists() {
+        say(&format!("warning: {} still lies here: keep it offline", private.display()));
+    }
+}
+
+pub(crate) fn person(path: &Path, mut new: NewPerson, files: &[PathBuf]) -> Result<(), Stop> {
+    let ca = Ca::load(path)?;
+    new.keys = public_keys(files)?;
+    add_person(&ca, &new)?;
+    say(&format!(
+        "added {} with {}; a running hallpass serve has to be started again",
+        new.name,
+        count(new.keys.len(), "key", "keys")
+    ));
+    first_trust(&ca)?;
+    Ok(())
+}
+
+pub(crate) fn host(path: &Path, mut new: NewHost, files: &[PathBuf]) -> Result<(), Stop> {
+    let ca = Ca::load(path)?;
+    new.host_keys = public_keys(files)?;
+    add_host(&ca, &new)?;
+    say(&format!("added {}; a running hallpass serve has to be started again", new.name));
+    first_trust(&ca)?;
+    Ok(())
+}
+
+fn public_keys(files: &[PathBuf]) -> Result<Vec<String>, String> {
+    let mut keys = Vec::new();
+    for path in files {
+        let text =
+            std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
+        if text.contains("PRIVATE KEY") {
+            let path = path.display();
+            return Err(format!("{path} is a private key: give its public half, {path}.pub"));
+        }
+        let lines =
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        keys.extend(lines.map(str::to_owned));
+    }
+    Ok(keys)
+}
+
+pub(crate) fn trust(words: &TrustWords) -> Result<(), Stop> {
+    let trust = Trust::load(&Ca::load(&words.at.config)?)?;
+    let parts = [
+        (words.user, Part::User),
+        (words.bare, Part::Bare),
+        (words.host, Part::Host),
+        (words.ledger, Part::Ledger),
+    ];
+    let all = parts.iter().all(|(named, _)| !named);
+    for (_, part) in parts.iter().filter(|(named, _)| *named || all) {
+        print(&trust.print(*part));
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! `serve`: the daemon put together, in the order in which a start must go.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hallpass::certificate::lint::Keys;
+use hallpass::config::ca::Ca;
+use hallpass::config::trust::Trust;
+use hallpass::config::{Config, Deciding};
+use hallpass::desk::Desk;
+use hallpass::desk::state::State;
+use hallpass::front::counter::Counter;
+use hallpass::front::{self, Listener};
+use hallpass::ledger::note::{NoteKey, SignatureType};
+use hallpass::ledger::record::{Committed, Ledger, Setup};
+use hallpass::ledger::store::{Lock, Store};
+use hallpass::outside::clock::{Clock, SystemClock};
+use hallpass::outside::tickets::FolderTracker;
+use hallpass::signer::client::Signer;
+use hallpass::signer::{key, spawn};
+
+use crate::operate::warn_of_emergency_key;
+use crate::{Stop, say};
+
+pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
+    let Config { ca, deciding } = Config::load(path)?;
+    let trust = Trust::load(&ca)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    journal();
+    warn_of_emergency_key(&ca);
+    let writer = runtime.block_on(async {
+        let host_key =
+            ssh_key::PrivateKey::from_openssh(key::read_secret(&ca.front.host_key)?.as_slice())?;
+        let door = front::Config {
+            login_deadline: Duration::from_secs(ca.front.login_deadline.as_secs()),
+            max_connections: ca.front.max_connections,
+            quickack: ca.front.quickack,
+            ..front::Config::new(ca.front.listen.clone(), host_key)
+        };
+        let listen: Vec<String> = ca.front.listen.iter().map(ToString::to_string).collect();
+        let listener = Listener::bind(door).await.map_err(|why| {
+            format!("{}: {why}; does another hallpass serve there?", listen.join(", "))
+        })?;
+        let (desk, writer) = open_desk(&ca, &trust, deciding)?;
+        let desk = Arc::new(Counter { desk, trust });
+        desk.desk.record_texts().await?;
+        let counting = Arc::clone(&desk);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                counting.desk.record_counts();
+            }
+        });
+        for address in listener.addresses() {
+            say(&format!("{} listens on {address}", ca.name));
+        }
+        listener.run(desk, asked_to_stop()).await;
+        Ok::<_, Stop>(writer)
+    })?;
+    // What still runs is dropped, and with it the last handles of the ledger; what is queued is
+    // recorded and signed all the same.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    if writer.join().is_err() {
+        return Err(Stop::Failed("the ledger's writer panicked".to_owned()));
+    }
+    say("stopped");
+    Ok(())
+}
+
+fn open_desk(
+    ca: &Ca,
+    trust: &Trust,
+    deciding: Arc<Deciding>,
+) -> Result<(Desk, JoinHandle<()>), Stop> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    // Before anything is touched that a running daemon uses.
+    let lock = Lock::take(&ca.ledger.database)?;
+    if let Some(config) = &ca.signer.spawn {
+        start_signer(ca, trust, config)?;
+    }
+    let secret = key::load(&ca.ledger.key, None)?;
+    let ledger_key = NoteKey::new(trust.ledger.name(), SignatureType::Ed25519, secret)?;
+    if *ledger_key.public() != trust.ledger {
+        return Err(Stop::Failed(format!(
+            "{} is not the key of {}",
+            ca.ledger.key.display(),
+            ca.ledger.vkey.display()
+        )));
+    }
+    let (user_ca, bare_ca) = (trust.user_ca.to_bytes()?, trust.bare_ca.to_bytes()?);
+    let never_subjects = [&trust.user_ca_next, &trust.emergency_ca, &trust.host_ca, &trust.door]
+        .into_iter()
+        .map(|key| key.to_bytes())
+        .collect::<Result<Vec<_>, _>>()?;
+    let keys = Keys { user_ca: user_ca.clone(), bare_ca: bare_ca.clone(), never_subjects };
+    let state = State::rebuild(&Store::open_to_read(&ca.ledger.database)?, clock.now())?;
+    let state = Arc::new(Mutex::new(state));
+    let folded = Arc::clone(&state);
+    let setup = Setup {
+        lock,
+        database: ca.ledger.database.clone(),
+        checkpoint: ca.ledger.checkpoint.clone(),
+        key: ledger_key,
+        keys,
+        signer: signer(ca, trust)?,
+        clock: Arc::clone(&clock),
+    };
+    let fold = Box::new(move |entry: Committed<'_>| {
+        folded.lock().unwrap_or_else(PoisonError::into_inner).fold(entry);
+    });
+    let (ledger, writer) = Ledger::open(setup, fold)?;
+    let tracker = ca
+        .tracker
+        .first()
+        .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
+    let node = ca.name.to_string();
+    Ok((Desk { deciding, ledger, state, tracker, clock, node, user_ca, bare_ca }, writer))
+}
+
+/// The signer behind its socket.
+fn signer(ca: &Ca, trust: &Trust) -> Result<Signer, Stop> {
+    let (user_ca, bare_ca) = (trust.user_ca.to_bytes()?, trust.bare_ca.to_bytes()?);
+    Ok(Signer::new(ca.signer.socket.clone(), trust.signer.clone(), user_ca, bare_ca))
+}
+
+/// A trial's signer, and its first word: a signer that cannot start ends the start.
+fn start_signer(ca: &Ca, trust: &Trust, config: &Path) -> Result<(), Stop> {
+    let (tell, hear) = mpsc::channel();
+    let signer = signer(ca, trust)?;
+    spawn::spawn(&ca.signer.socket, config, tell.clone())
+        .map_err(|why| format!("the signer: {why}"))?;
+    std::thread::spawn(move || tell.send(signer.greet()).ok());
+    hear.recv()?.map_err(|why| Stop::Failed(format!("the signer: {why}")))
+}
+
+/// The journal: JSON lines on stderr.
+fn journal() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HALLPASS_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,russh=warn"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// SIGTERM or an interrupt from the terminal.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(why) => {
+            tracing::error!(%why, "no signal handler: stop with kill -9");
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The words of the operator's command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
+
+#[derive(Parser)]
+#[command(
+    name = "hallpass",
+    version,
+    about = "An SSH certificate authority that people talk to with the ssh they already have"
+)]
+pub(crate) struct Line {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Make everything for a trial in one folder
+    Init(InitWords),
+    /// Serve in the foreground; prints a line when it listens
+    Serve(At),
+    /// Say what was understood, or the error with file, line and column
+    Check(At),
+    /// Add people to people.toml
+    #[command(subcommand)]
+    Person(PersonVerb),
+    /// Add hosts to hosts.toml
+    #[command(subcommand)]
+    Host(HostVerb),
+    /// Print public keys
+    Trust(TrustWords),
+    /// Verify or export the ledger, or begin its next generation
+    #[command(subcommand)]
+    Ledger(LedgerVerb),
+    /// List keys, promote the next user CA, retire the old one
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// Say whether the door answers and the signer keeps up; status 1 if not
+    Health(At),
+    /// Put a backup into a new folder, and begin the ledger's next generation there
+    Restore {
+        /// The backup
+        from: PathBuf,
+        /// The folder: new, or empty
+        dir: PathBuf,
+        /// Why, for the auditor
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// The highest serial that any server's log shows, and some more
+        #[arg(long, value_name = "N")]
+        seen: u64,
+    },
+    /// Copy everything into a new folder, while it is served
+    Backup {
+        /// The folder: new, or empty
+        dir: PathBuf,
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct At {
+    /// The configuration
+    #[arg(long, default_value = "/etc/hallpass/ca.toml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct InitWords {
+    /// The folder: new, or empty
+    pub(crate) dir: PathBuf,
+    /// The CA's name, a host name; it never changes
+    #[arg(long, default_value = "ca.example", value_name = "HOST")]
+    pub(crate) name: HostName,
+    /// Where the door listens
+    #[arg(long, default_value = "127.0.0.1:2222", value_name = "ADDR:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// Write the example team, hosts, tickets and policy too
+    #[arg(long)]
+    pub(crate) example: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PersonVerb {
+    /// Add a person or a service
+    Add {
+        /// The name
+        name: PersonName,
+        /// A file with public keys, one a line
+        #[arg(long, required = true, value_name = "FILE")]
+        key: Vec<PathBuf>,
+        /// A group
+        #[arg(long)]
+        group: Vec<GroupName>,
+        /// An e-mail address
+        #[arg(long)]
+        email: Option<String>,
+        /// A program, not a human being
+        #[arg(long)]
+        service: bool,
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum HostVerb {
+    /// Add a host
+    Add {
+        /// The canonical name: it stands in the principal
+        name: HostName,
+        /// An address that may be typed instead
+        #[arg(long)]
+        address: Vec<String>,
+        /// A name that may be typed instead
+        #[arg(long)]
+        alias: Vec<String>,
+        /// A tag
+        #[arg(long)]
+        tag: Vec<TagName>,
+        /// An account that can be asked for
+        #[arg(long)]
+        login: Vec<Login>,
+        /// A file with the host's public keys, one a line
+        #[arg(long, value_name = "FILE")]
+        host_key: Vec<PathBuf>,
+        /// The group that owns it
+        #[arg(long)]
+        owner: Option<GroupName>,
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct TrustWords {
+    /// For TrustedUserCAKeys: the user CA, the next and the emergency one
+    #[arg(long)]
+    pub(crate) user: bool,
+    /// For TrustedUserCAKeys of servers that cannot map principals
+    #[arg(long)]
+    pub(crate) bare: bool,
+    /// For a @cert-authority line: the host CA
+    #[arg(long)]
+    pub(crate) host: bool,
+    /// For verifiers: the ledger's and the signer's verifier keys
+    #[arg(long)]
+    pub(crate) ledger: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LedgerVerb {
+    /// Recompute everything from stored bytes, or from an export
+    Verify {
+        /// An export; the ledger itself if left out
+        export: Option<PathBuf>,
+        /// The ledger's verifier key, to verify an export without the CA's folder
+        #[arg(long, value_name = "VKEY", requires_all = ["export", "signer"])]
+        ledger: Option<String>,
+        /// The signer's verifier key
+        #[arg(long, value_name = "VKEY", requires = "ledger")]
+        signer: Option<String>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Write the ledger as JSON lines
+    Export(At),
+    /// Begin a new generation after entries were lost
+    Recover(RecoverWords),
+    /// Tell the ledger of a certificate that the emergency key signed while the CA was dead
+    Emergency {
+        /// The certificate's file
+        certificate: PathBuf,
+        /// Why it was needed
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct RecoverWords {
+    /// Said in so many words: entries are lost, and live grants with them
+    #[arg(long, required = true)]
+    pub(crate) accept_loss: bool,
+    /// Why, for the auditor
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// How many entries the signer has seen; read from its mark and list where they can be read
+    #[arg(long, value_name = "N")]
+    pub(crate) seen: Option<u64>,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeyVerb {
+    /// Print every key, what it is for, and its fingerprint
+    List(At),
+    /// Make the next user CA the one in use; the old one is trusted until it is retired
+    Promote(At),
+    /// End the trust in the user CA that was in use before
+    Retire(At),
+}

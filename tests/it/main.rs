@@ -1,0 +1,21 @@
+//! The one integration-test binary: the built programs against stock `ssh`, `sshd`, `ssh-keygen` and
+//! `ssh-agent`, and against checkers that share no code with them.
+#![allow(unreachable_pub, reason = "one binary, no library")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests wait in bounded loops and write scratch files"
+)]
+
+mod ca;
+mod checkers;
+mod first_certificate;
+mod keys;
+mod operator;
+mod process;
+mod promises;
+mod readme;
+mod sshd;
+mod stories;
+mod voice;
+mod way_out;
