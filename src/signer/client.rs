@@ -386,8 +386,13 @@ fn has_ended(why: &io::Error) -> bool {
 }
 
 fn converse(stream: &UnixStream, question: &[u8]) -> io::Result<Answer> {
-    send(stream, question)?;
-    let payload = receive(BufReader::with_capacity(64 * 1024, stream))?;
+    // A timeout of the socket reads as "resource temporarily unavailable", which helps nobody.
+    let slow = |why: io::Error| match why.kind() {
+        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "it does not answer"),
+        _ => why,
+    };
+    send(stream, question).map_err(slow)?;
+    let payload = receive(BufReader::with_capacity(64 * 1024, stream)).map_err(slow)?;
     let payload = payload.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
     Answer::decode(&payload)
         .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why.to_string()))
