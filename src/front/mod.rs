@@ -7,7 +7,8 @@
 //! - `session` turns the SSH library's callbacks into calls of [`Commands`], `channels` is its book
 //!   of what is open, `answer` the way back.
 //! - [`counter`] is where the door meets the desk: [`verbs`] reads words, [`reply`] has the voice.
-//! - `places` bounds how many connections there are.
+//! - `places` bounds how many connections there are and whose, `penalties` keeps out who fails too
+//!   often, [`descriptors`] leaves files for everybody else.
 //!
 //! SSH is russh's, and what it offers is chosen in `protocol`: key exchange and ciphers without a
 //! known weakness, public keys as the only method, session channels as the only channels.
@@ -15,7 +16,9 @@
 mod answer;
 mod channels;
 pub mod counter;
+pub mod descriptors;
 pub mod identity;
+mod penalties;
 mod places;
 mod protocol;
 pub mod reply;
@@ -28,10 +31,11 @@ pub mod verbs;
 mod visit;
 mod wire;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use russh::server;
@@ -42,11 +46,13 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use self::places::{Place, Places};
+use self::penalties::Penalties;
+use self::places::{Evicted, Place, Places};
 use self::session::Session;
-use self::visit::{Ending, Visit};
+use self::visit::{End, Ending, Visit};
 use self::wire::Wire;
 use crate::certificate::names::PersonName;
+use crate::config::ca::Limits;
 
 /// What stands behind the door.
 pub trait Commands: Send + Sync + 'static {
@@ -92,6 +98,16 @@ pub enum Command {
     Words(Vec<u8>),
 }
 
+impl Command {
+    /// The words, none for the status.
+    fn words(&self) -> &[u8] {
+        match self {
+            Self::Status => &[],
+            Self::Words(words) => words,
+        }
+    }
+}
+
 /// What is answered: standard output, then standard error, then the exit status.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reply {
@@ -112,24 +128,21 @@ pub struct Config {
     pub host_key: PrivateKey,
     /// A connection that has not logged in after this time is closed, whatever it is doing.
     pub login_deadline: Duration,
-    /// The most connections at a time.
-    pub max_connections: usize,
-    /// The most of them that have not logged in.
-    pub max_unauthenticated: usize,
+    /// How many connections there may be, and whose.
+    pub limits: Limits,
     /// Acknowledge the client's packets at once until its command runs. Without it one login in
     /// four loses 40 ms; off only to measure that.
     pub quickack: bool,
 }
 
 impl Config {
-    /// The defaults: 20 s to log in, 1024 connections, 128 of them before login.
+    /// The defaults: 20 s to log in, and those of [`Limits`].
     pub fn new(listen: Vec<SocketAddr>, host_key: PrivateKey) -> Self {
         Self {
             listen,
             host_key,
             login_deadline: Duration::from_secs(20),
-            max_connections: 1024,
-            max_unauthenticated: 128,
+            limits: Limits::default(),
             quickack: true,
         }
     }
@@ -166,16 +179,18 @@ impl Listener {
         &self.addresses
     }
 
-    /// Serves until `stop` resolves, then closes the sockets, tells every peer that it may try
-    /// again, and returns when they are gone, after three seconds at most. Commands that still run
-    /// are not waited for.
+    /// Serves until `stop` resolves, then closes the sockets, waits two seconds for answers that are
+    /// on their way, tells every peer that it may try again, and returns when they are gone, after
+    /// five seconds at most. Commands that still run are not waited for.
     pub async fn run<D: Commands>(self, desk: Arc<D>, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
-        let places = Places::new(self.config.max_connections, self.config.max_unauthenticated);
+        let places = Places::new(self.config.limits.clone());
         let doorman = Arc::new(Doorman {
             desk,
             protocol: Arc::new(protocol::protocol(&self.config)),
             places: places.clone(),
+            penalties: Penalties::new(self.config.limits.clone()),
+            troubles: Mutex::default(),
             stopped,
             login_deadline: self.config.login_deadline,
             quickack: self.config.quickack,
@@ -186,7 +201,7 @@ impl Listener {
         }
         stop.await;
         stopping.send(true).ok();
-        timeout(GRACE + Duration::from_secs(1), async {
+        timeout(ANSWERS + GRACE + Duration::from_secs(1), async {
             while loops.join_next().await.is_some() {}
             places.empty().await;
         })
@@ -198,6 +213,12 @@ impl Listener {
 /// How long a peer has to go by itself once it was told to.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long answers that are on their way are waited for at a restart.
+pub(super) const ANSWERS: Duration = Duration::from_secs(2);
+
+/// How long a client takes to go that has its answer.
+const GO: Duration = Duration::from_millis(500);
+
 /// How long to wait after `accept` failed: mostly for file descriptors, which others must close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -206,6 +227,8 @@ struct Doorman<D> {
     desk: Arc<D>,
     protocol: Arc<server::Config>,
     places: Places,
+    penalties: Penalties,
+    troubles: Mutex<HashMap<&'static str, Trouble>>,
     stopped: watch::Receiver<bool>,
     login_deadline: Duration,
     quickack: bool,
@@ -215,57 +238,96 @@ impl<D: Commands> Doorman<D> {
     /// Accepts until told to stop. An error of `accept` is never a reason to end.
     async fn accept(self: Arc<Self>, socket: TcpListener) {
         let mut stopped = self.stopped.clone();
-        // One line a second about each trouble: a flood must not become one in the journal.
-        let (mut away, mut told, mut failed) = (0u64, None, None);
         loop {
             let accepted = tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stop| *stop) => return,
                 accepted = socket.accept() => accepted,
             };
-            match accepted {
-                Ok((socket, source)) => match self.places.take(source.ip()) {
-                    Some(place) => drop(tokio::spawn(self.clone().serve(socket, source, place))),
-                    None => {
-                        away += 1;
-                        if due(&mut told) {
-                            tracing::warn!(%source, away, "turned away: all places are taken");
-                            away = 0;
-                        }
-                    }
-                },
+            let (socket, source) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
-                    if due(&mut failed) {
-                        tracing::warn!(%error, "could not accept a connection");
+                    if let Some(times) = self.trouble("could not accept a connection") {
+                        tracing::warn!(%error, times, "could not accept a connection");
                     }
                     sleep(ACCEPT_PAUSE).await;
+                    continue;
                 }
+            };
+            if self.penalties.owes(source.ip()) {
+                self.away(source, "its source failed too often");
+                continue;
+            }
+            match self.places.take(source.ip()) {
+                Ok((place, evicted)) => {
+                    drop(tokio::spawn(self.clone().serve(socket, source, place, evicted)));
+                }
+                Err(full) => self.away(source, full.why()),
             }
         }
     }
 
     /// One connection from its first byte to its line in the journal.
-    async fn serve(self: Arc<Self>, socket: TcpStream, source: SocketAddr, place: Place) {
+    async fn serve(
+        self: Arc<Self>,
+        socket: TcpStream,
+        source: SocketAddr,
+        place: Place,
+        evicted: Evicted,
+    ) {
         socket.set_nodelay(true).ok();
-        let visit = Arc::new(Visit::new(source));
+        let visit = Arc::new(Visit::new(source, self.stopped.clone()));
+        let end = self.attend(socket, &visit, place, evicted).await;
+        if let Some(fault) = visit.fault(&end) {
+            self.penalties.charge(source.ip(), fault);
+        }
+        match end {
+            End::Evicted => self.away(source, "its place was needed"),
+            End::Itself(_) | End::By(_) => visit.over(&end),
+        }
+    }
+
+    /// The same, to its end.
+    async fn attend(
+        &self,
+        socket: TcpStream,
+        visit: &Arc<Visit>,
+        place: Place,
+        mut evicted: Evicted,
+    ) -> End {
         let (knife, cut) = oneshot::channel();
         let wire = Wire::new(socket, visit.clone(), self.login_deadline, self.quickack, cut);
         let session = Session::new(self.desk.clone(), visit.clone(), place);
-        let mut stopped = self.stopped.clone();
 
         let running = tokio::select! {
             running = server::run_stream(self.protocol.clone(), wire, session) => running,
-            _ = stopped.wait_for(|stop| *stop) => return visit.over_by(Ending::Restart),
+            Ok(()) = &mut evicted => return End::Evicted,
+            ending = visit.ending() => return End::By(ending),
+            () = visit.stopped() => return End::By(Ending::Restart),
         };
         let mut running = match running {
             Ok(running) => running,
-            Err(error) => return visit.over(&Err(error)),
+            Err(error) => return End::Itself(Err(error)),
         };
         let handle = running.handle();
         let ending = tokio::select! {
-            done = &mut running => return visit.over(&done),
+            done = &mut running => return End::Itself(done),
+            // Dropping `running` would leave the session alive: the wire's end is what ends it.
+            Ok(()) = &mut evicted => return End::Evicted,
             ending = visit.ending() => ending,
-            _ = stopped.wait_for(|stop| *stop) => Ending::Restart,
+            () = visit.stopped() => {
+                // A client that has its answer goes by itself, and ends with the answer's status if it
+                // is not told to first.
+                let answered = timeout(ANSWERS + GO, async {
+                    if visit.answered().await {
+                        sleep(GO).await;
+                    }
+                });
+                tokio::select! {
+                    done = &mut running => return End::Itself(done),
+                    _ = answered => Ending::Restart,
+                }
+            }
         };
         let goodbye = async {
             let (reason, text) = ending.disconnect();
@@ -273,17 +335,34 @@ impl<D: Commands> Doorman<D> {
             (&mut running).await.ok();
         };
         timeout(GRACE, goodbye).await.ok();
-        // Dropping `running` would leave the session alive: the wire's end is what ends it.
         drop(knife);
-        visit.over_by(ending);
+        End::By(ending)
+    }
+
+    /// Somebody was turned away or cut.
+    fn away(&self, source: SocketAddr, why: &'static str) {
+        if let Some(times) = self.trouble(why) {
+            tracing::warn!(%source, times, why, "turned away");
+        }
+    }
+
+    /// Counts a trouble. One line a second about each: a flood must not become one in the journal.
+    /// How often it happened since the last line, if one is due.
+    fn trouble(&self, what: &'static str) -> Option<u64> {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = troubles.entry(what).or_default();
+        trouble.times += 1;
+        if trouble.told.is_some_and(|told| told.elapsed() < Duration::from_secs(1)) {
+            return None;
+        }
+        trouble.told = Some(Instant::now());
+        Some(std::mem::take(&mut trouble.times))
     }
 }
 
-/// Whether a second has passed since this last said yes.
-fn due(last: &mut Option<Instant>) -> bool {
-    let due = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
-    if due {
-        *last = Some(Instant::now());
-    }
-    due
+/// What happens again and again.
+#[derive(Default)]
+struct Trouble {
+    times: u64,
+    told: Option<Instant>,
 }

@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command as Process, Output, Stdio};
@@ -366,7 +366,7 @@ fn a_peer_that_says_nothing_or_little_is_gone_at_the_deadline() {
 
 #[test]
 fn strangers_have_few_places_and_one_who_logs_in_gives_his_back() {
-    let house = House::with(|config| config.max_unauthenticated = 1);
+    let house = House::with(|config| config.limits.unauthenticated = 1);
     house.enrol("ana", &[]);
     let mut client = house.ssh("ana", &["wait"]).spawn().unwrap();
     let runtime = house.runtime.as_ref().unwrap();
@@ -388,10 +388,18 @@ fn at_a_restart_everybody_is_told_and_the_door_closes() {
     let client = ssh.stderr(Stdio::piped()).spawn().unwrap();
     let runtime = house.runtime.as_ref().unwrap();
     runtime.block_on(house.desk.begun.notified());
+    // Somebody whose connection is kept open, and who asks for nothing just now.
+    let mut idle = house.ssh_with(&["-N", "-v"], "ana", &[]);
+    let mut idle = idle.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(idle.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.starts_with("Authenticated to ")));
     house.stop.take().unwrap().send(()).unwrap();
     let (_, err, status) = text(client.wait_with_output().unwrap());
-    assert!(err.contains("server is restarting; retry"), "{err}");
-    assert_eq!(status, 255);
+    let told =
+        "hallpass: the server is restarting\nhint: run the same command again: ssh ca wait\n";
+    assert_eq!((err.as_str(), status), (told, 75));
+    assert!(said.any(|line| line.contains("hallpass is restarting; run the same command again")));
+    assert_eq!(idle.wait().unwrap().code(), Some(255));
     runtime.block_on(house.running.take().unwrap()).unwrap();
     assert!(TcpStream::connect(("127.0.0.1", house.port)).is_err());
 }

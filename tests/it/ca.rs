@@ -196,6 +196,14 @@ pub fn enroll(dir: &Path, person: &str, key: &str) {
     std::fs::write(path, format!("{before}{head}{after}")).unwrap();
 }
 
+/// Changes a line of the example's `ca.toml`; the folder is the one around the CA.
+pub fn bend(dir: &Path, from: &str, to: &str) {
+    let file = dir.join("ca/ca.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.matches(from).count(), 1, "{from:?} in {text}");
+    std::fs::write(file, text.replace(from, to)).unwrap();
+}
+
 fn zombie(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
 }

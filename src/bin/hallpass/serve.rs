@@ -33,9 +33,11 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
     let writer = runtime.block_on(async {
         let host_key =
             ssh_key::PrivateKey::from_openssh(key::read_secret(&ca.front.host_key)?.as_slice())?;
+        let mut limits = ca.front.limits.clone();
+        front::descriptors::fit(&mut limits)?;
         let door = front::Config {
             login_deadline: Duration::from_secs(ca.front.login_deadline.as_secs()),
-            max_connections: ca.front.max_connections,
+            limits,
             quickack: ca.front.quickack,
             ..front::Config::new(ca.front.listen.clone(), host_key)
         };
