@@ -42,7 +42,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use self::places::{Place, Places};
+use self::places::{Bounds, Place, Places};
 use self::session::Session;
 use self::visit::{Ending, Visit};
 use self::wire::Wire;
@@ -116,6 +116,8 @@ pub struct Config {
     pub max_connections: usize,
     /// The most of them that have not logged in.
     pub max_unauthenticated: usize,
+    /// The most of them that one person may have.
+    pub max_per_person: usize,
     /// Acknowledge the client's packets at once until its command runs. Without it one login in
     /// four loses 40 ms; off only to measure that.
     pub quickack: bool,
@@ -130,6 +132,7 @@ impl Config {
             login_deadline: Duration::from_secs(20),
             max_connections: 1024,
             max_unauthenticated: 128,
+            max_per_person: 64,
             quickack: true,
         }
     }
@@ -171,7 +174,11 @@ impl Listener {
     /// are not waited for.
     pub async fn run<D: Commands>(self, desk: Arc<D>, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
-        let places = Places::new(self.config.max_connections, self.config.max_unauthenticated);
+        let places = Places::new(Bounds {
+            connections: self.config.max_connections,
+            strangers: self.config.max_unauthenticated,
+            person: self.config.max_per_person,
+        });
         let doorman = Arc::new(Doorman {
             desk,
             protocol: Arc::new(protocol::protocol(&self.config)),
@@ -186,7 +193,7 @@ impl Listener {
         }
         stop.await;
         stopping.send(true).ok();
-        timeout(GRACE + Duration::from_secs(1), async {
+        timeout(Ending::Restart.grace() + Duration::from_secs(1), async {
             while loops.join_next().await.is_some() {}
             places.empty().await;
         })
@@ -194,9 +201,6 @@ impl Listener {
         .ok();
     }
 }
-
-/// How long a peer has to go by itself once it was told to.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// How long to wait after `accept` failed: mostly for file descriptors, which others must close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -224,16 +228,19 @@ impl<D: Commands> Doorman<D> {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((socket, source)) => match self.places.take(source.ip()) {
-                    Some(place) => drop(tokio::spawn(self.clone().serve(socket, source, place))),
-                    None => {
-                        away += 1;
-                        if due(&mut told) {
-                            tracing::warn!(%source, away, "turned away: all places are taken");
-                            away = 0;
+                Ok((socket, source)) => {
+                    let visit = Arc::new(Visit::new(source));
+                    match self.places.take(&visit) {
+                        Some(place) => drop(tokio::spawn(self.clone().serve(socket, visit, place))),
+                        None => {
+                            away += 1;
+                            if due(&mut told) {
+                                tracing::warn!(%source, away, "turned away: all places are taken");
+                                away = 0;
+                            }
                         }
                     }
-                },
+                }
                 Err(error) => {
                     if due(&mut failed) {
                         tracing::warn!(%error, "could not accept a connection");
@@ -245,9 +252,8 @@ impl<D: Commands> Doorman<D> {
     }
 
     /// One connection from its first byte to its line in the journal.
-    async fn serve(self: Arc<Self>, socket: TcpStream, source: SocketAddr, place: Place) {
+    async fn serve(self: Arc<Self>, socket: TcpStream, visit: Arc<Visit>, place: Place) {
         socket.set_nodelay(true).ok();
-        let visit = Arc::new(Visit::new(source));
         let (knife, cut) = oneshot::channel();
         let wire = Wire::new(socket, visit.clone(), self.login_deadline, self.quickack, cut);
         let session = Session::new(self.desk.clone(), visit.clone(), place);
@@ -255,6 +261,7 @@ impl<D: Commands> Doorman<D> {
 
         let running = tokio::select! {
             running = server::run_stream(self.protocol.clone(), wire, session) => running,
+            ending = visit.ending() => return visit.over_by(ending),
             _ = stopped.wait_for(|stop| *stop) => return visit.over_by(Ending::Restart),
         };
         let mut running = match running {
@@ -272,7 +279,7 @@ impl<D: Commands> Doorman<D> {
             handle.disconnect(reason, text.to_owned(), "en".to_owned()).await.ok();
             (&mut running).await.ok();
         };
-        timeout(GRACE, goodbye).await.ok();
+        timeout(ending.grace(), goodbye).await.ok();
         // Dropping `running` would leave the session alive: the wire's end is what ends it.
         drop(knife);
         visit.over_by(ending);

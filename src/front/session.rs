@@ -180,12 +180,15 @@ impl<D: Commands> Handler for Session<D> {
     }
 
     async fn auth_succeeded(&mut self, _session: &mut server::Session) -> Result<(), Error> {
-        match self.identity.proof() {
-            proof @ Proof::Key { .. } => self.visit.logged_in(proof),
+        let proof = self.identity.proof();
+        let Proof::Key { person, .. } = proof else {
             // Only a proof is ever accepted; should the library differ, nobody comes in.
-            Proof::Nobody => return Err(Error::NotAuthenticated),
+            return Err(Error::NotAuthenticated);
+        };
+        self.visit.logged_in(proof);
+        if !self.place.logged_in(person) {
+            self.visit.end(Ending::Many);
         }
-        self.place.logged_in();
         Ok(())
     }
 

@@ -365,19 +365,39 @@ fn a_peer_that_says_nothing_or_little_is_gone_at_the_deadline() {
 }
 
 #[test]
-fn strangers_have_few_places_and_one_who_logs_in_gives_his_back() {
+fn strangers_have_few_places_and_the_last_to_come_gets_one() {
     let house = House::with(|config| config.max_unauthenticated = 1);
     house.enrol("ana", &[]);
     let mut client = house.ssh("ana", &["wait"]).spawn().unwrap();
     let runtime = house.runtime.as_ref().unwrap();
     runtime.block_on(house.desk.begun.notified());
-    assert_eq!(house.says("ana", &["one"]).2, 0, "a place is free again");
+    assert_eq!(house.says("ana", &["one"]).2, 0, "who logs in gives his back");
     let mut stranger = TcpStream::connect(("127.0.0.1", house.port)).unwrap();
     stranger.read_exact(&mut [0; 4]).unwrap();
-    assert_eq!(house.says("ana", &["one"]).2, 255, "the only place is taken");
-    drop(stranger);
+    assert_eq!(house.says("ana", &["one"]).2, 0, "the stranger's place is hers");
+    let mut rest = Vec::new();
+    stranger.read_to_end(&mut rest).ok();
+    assert!(rest.starts_with(b"2.0-hallpass\r\n"), "and the stranger is gone: {rest:?}");
     house.desk.go.notify_one();
     assert!(client.wait().unwrap().success());
+}
+
+#[test]
+fn one_person_has_so_many_connections() {
+    let house = House::with(|config| config.max_per_person = 1);
+    house.enrol("ana", &[]);
+    let mut client = house.ssh("ana", &["wait"]).spawn().unwrap();
+    let runtime = house.runtime.as_ref().unwrap();
+    runtime.block_on(house.desk.begun.notified());
+    let (_, err, status) = house.says("ana", &["one"]);
+    assert_eq!(status, 255);
+    assert!(err.contains("as many connections here as one may; close one first"), "{err}");
+    house.desk.go.notify_one();
+    assert!(client.wait().unwrap().success());
+    let end = Instant::now() + Duration::from_secs(10);
+    while house.says("ana", &["one"]).2 != 0 {
+        assert!(Instant::now() < end, "the place was not given back");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use russh::Disconnect;
 use ssh_key::public::KeyData;
@@ -29,6 +29,10 @@ pub(super) enum Ending {
     KeyGone,
     /// The connection served as many commands as one may.
     Served,
+    /// The person has as many connections as one may.
+    Many,
+    /// All places are taken, and this one, of a peer that has not logged in, goes to another.
+    Crowded,
 }
 
 impl Ending {
@@ -51,6 +55,28 @@ impl Ending {
             Self::Served => {
                 (Disconnect::ByApplication, "this connection served enough commands; connect again")
             }
+            Self::Many => (
+                Disconnect::TooManyConnections,
+                "you have as many connections here as one may; close one first",
+            ),
+            Self::Crowded => {
+                (Disconnect::TooManyConnections, "too many connections at once; try again")
+            }
+        }
+    }
+
+    /// How long the peer has to go by itself once it was told to: little where the connections
+    /// themselves are the trouble.
+    pub(super) fn grace(self) -> Duration {
+        match self {
+            Self::Crowded => Duration::ZERO,
+            Self::Many => Duration::from_millis(500),
+            Self::Restart
+            | Self::Offers
+            | Self::Proofs
+            | Self::Protocol
+            | Self::KeyGone
+            | Self::Served => Duration::from_secs(2),
         }
     }
 }
@@ -117,6 +143,12 @@ impl Visit {
     pub(super) fn end(&self, ending: Ending) {
         self.ending.get_or_init(|| ending);
         self.ended.notify_one();
+    }
+
+    /// Why [`Self::end`] was called, if it was.
+    #[cfg(test)]
+    pub(super) fn ended(&self) -> Option<Ending> {
+        self.ending.get().copied()
     }
 
     /// Resolves when [`Self::end`] was called. For one waiter.

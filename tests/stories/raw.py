@@ -126,8 +126,8 @@ class Connection:
 
     VERSION = b"SSH-2.0-story"
 
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    def __init__(self, port, source):
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.seal = self.open = None
         self.session_id = None
@@ -374,10 +374,10 @@ class Place:
     def key(self, name):
         return Key(self.folder / name)
 
-    def tcp(self):
+    def tcp(self, source="127.0.0.1"):
         """Connected, and nothing said yet."""
         self.visits += 1
-        return Connection(self.port)
+        return Connection(self.port, source)
 
     def clear(self):
         """The versions are exchanged, nothing is encrypted yet."""
