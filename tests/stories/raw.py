@@ -36,7 +36,7 @@ CHANNEL_EOF, CHANNEL_CLOSE = 96, 97
 CHANNEL_REQUEST, CHANNEL_SUCCESS, CHANNEL_FAILURE = 98, 99, 100
 
 # A server that neither answers nor hangs up within these seconds has failed the story.
-PATIENCE = 20
+PATIENCE = 10
 
 # The key exchange that is spoken here, in which nothing may stand between its messages.
 STRICT = "curve25519-sha256,kex-strict-c-v00@openssh.com"
