@@ -50,17 +50,23 @@ def bend(message):
 
 def number():
     """A number as RSA has them: none, negative, padded, even, too long."""
-    return string(some(b"", b"\0", b"\1", b"\2", b"\x80", b"\0\0\1", junk(1, 32, 128, 384, 1025, 4096)))
+    return string(
+        some(b"", b"\0", b"\1", b"\2", b"\x80", b"\0\0\1", junk(1, 32, 128, 384, 1025, 4096))
+    )
 
 
 def key_body(kind):
     """What follows a key's type."""
-    if kind.startswith("ssh-ed25519") or kind.startswith("sk-ssh-ed25519"):
+    if "ed25519" in kind:
         point = some(bytes(32), b"\1" + bytes(31), b"\xff" * 32, junk(32), junk(0, 31, 33))
         return string(point) + (string("ssh:") if kind.startswith("sk") else b"")
     if "ecdsa" in kind:
         curve = some("nistp256", "nistp384", "nistp521", "nistp999")
-        return string(curve) + string(some(b"", b"\0", b"\2", b"\4") + junk(0, 32, 64, 96, 132)) + string("ssh:")
+        return (
+            string(curve)
+            + string(some(b"", b"\0", b"\2", b"\4") + junk(0, 32, 64, 96, 132))
+            + string("ssh:")
+        )
     return number() + number() if kind == "ssh-rsa" else number() * 4
 
 
@@ -80,7 +86,10 @@ def certificate(place):
     plain = some(*KEY_TYPES[:6])
     kind = plain.replace("@openssh.com", "") + "-cert-v01@openssh.com"
     times = [struct.pack(">Q", some(0, 1, 1 << 63, (1 << 64) - 1)) for _ in range(3)]
-    lists = [string(some(b"", string("ana"), junk(1, 3, 30), string("ana") + string(""))) for _ in range(4)]
+    lists = [
+        string(some(b"", string("ana"), junk(1, 3, 30), string("ana") + string("")))
+        for _ in range(4)
+    ]
     body = string(junk(0, 32)) + key_body(plain) + times[0] + u32(some(0, 1, 2, 99)) + string("id")
     body += lists[0] + times[1] + times[2] + lists[1] + lists[2] + lists[3]
     return kind, string(kind) + body + string(key_blob(place)) + signature()
@@ -92,18 +101,29 @@ def before_the_login(place):
         return bytes([CHANCE.randrange(256)]) + junk(0, 8, 60)
     if what == "bent":
         method = some("none", "password", "keyboard-interactive", "hostbased", "publickey")
-        return bend(auth("ana", method, b"\0" + string("ssh-ed25519") + string(place.key("ana").blob)))
+        return bend(
+            auth("ana", method, b"\0" + string("ssh-ed25519") + string(place.key("ana").blob))
+        )
     kind, blob = certificate(place)
     if what == "key":
         kind, blob = some(*KEY_TYPES, "rsa-sha2-512"), key_blob(place)
     named = string(kind) + string(blob)
-    return auth("ana", "publickey", b"\0" + named if what == "certificate" else b"\1" + named + signature())
+    return auth(
+        "ana", "publickey", b"\0" + named if what == "certificate" else b"\1" + named + signature()
+    )
 
 
 def after_the_login():
     at = u32(some(0, 1, 2, 3))
     size, text = some(*LIES), string(junk(0, 3, 40))
-    kind = some("session", "session", "x11", "direct-tcpip", "direct-streamlocal@openssh.com", "tun@openssh.com")
+    kind = some(
+        "session",
+        "session",
+        "x11",
+        "direct-tcpip",
+        "direct-streamlocal@openssh.com",
+        "tun@openssh.com",
+    )
     asked = [
         ("exec", some(text, string("status"))),
         ("shell", b""),
@@ -116,10 +136,18 @@ def after_the_login():
         ("auth-agent-req@openssh.com", b""),
         ("exit-signal", text + b"\0" + text * 2),
     ]
+    kind_asked, body = some(*asked)
     message = some(
-        bytes([CHANNEL_OPEN]) + string(kind) + at + size + some(*LIES) + some(b"", text + size + text + size),
-        bytes([CHANCE.randrange(CHANNEL_OPEN_CONFIRMATION, CHANNEL_FAILURE + 1)]) + at + some(b"", size, text, size + text),
-        bytes([CHANNEL_REQUEST]) + at + (lambda what: string(what[0]) + some(b"\0", b"\1") + what[1])(some(*asked)),
+        bytes([CHANNEL_OPEN])
+        + string(kind)
+        + at
+        + size
+        + some(*LIES)
+        + some(b"", text + size + text + size),
+        bytes([CHANCE.randrange(CHANNEL_OPEN_CONFIRMATION, CHANNEL_FAILURE + 1)])
+        + at
+        + some(b"", size, text, size + text),
+        bytes([CHANNEL_REQUEST]) + at + string(kind_asked) + some(b"\0", b"\1") + body,
         bytes([GLOBAL_REQUEST]) + some(string("tcpip-forward"), text) + b"\1" + text + size,
         bytes([some(REQUEST_SUCCESS, REQUEST_FAILURE)]) + some(b"", size),
     )

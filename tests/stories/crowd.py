@@ -58,7 +58,9 @@ def of_one_person(place):
     for _ in range(3):
         connection = place.login("bob")
         messages, reason = connection.ended()
-        assert not messages and reason.startswith("you have as many connections here as one may"), reason
+        assert not messages and reason.startswith("you have as many connections here as one may"), (
+            reason
+        )
     assert b"hallpass: you are ana, by the " in place.login("ana").run("status").err
     # The others are of use, and one that is closed makes room.
     for connection in inside[1:]:

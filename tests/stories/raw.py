@@ -267,7 +267,18 @@ class Connection:
         body = b"\0" + string(algorithm or key.algorithm) + string(blob or key.blob)
         return self.answer(auth(user, "publickey", body))
 
-    def signed(self, user, key, *, algorithm=None, blob=None, signed_user=None, session_id=None, made=None, labelled=None):
+    def signed(
+        self,
+        user,
+        key,
+        *,
+        algorithm=None,
+        blob=None,
+        signed_user=None,
+        session_id=None,
+        made=None,
+        labelled=None,
+    ):
         """A request with a signature. What is signed, and how, can differ from what is said."""
 
         def body(user):
@@ -353,7 +364,9 @@ class Connection:
 
 def auth(user, method, body=b""):
     """A request to log in."""
-    return bytes([USERAUTH_REQUEST]) + string(user) + string("ssh-connection") + string(method) + body
+    return (
+        bytes([USERAUTH_REQUEST]) + string(user) + string("ssh-connection") + string(method) + body
+    )
 
 
 def request(number, kind, body=b"", reply=True):
