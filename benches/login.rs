@@ -40,9 +40,6 @@ const REQUESTS: u32 = 200;
 /// which Linux sends after 40 ms.
 const STALL: f64 = 35.0;
 
-/// Makes one run of stock ssh.
-type Client<'a> = Box<dyn Fn() -> Command + 'a>;
-
 fn main() {
     let (with, without) = (door(true), door(false));
     let server = Sshd::start(&with, "web01");
@@ -54,7 +51,8 @@ fn main() {
         ssh
     };
     let issue = ["deploy@web01", "OPS-7"];
-    let kinds: [(&str, Client); 5] = [
+    type Kind<'a> = (&'a str, Box<dyn Fn() -> Command + 'a>);
+    let kinds: [Kind<'_>; 5] = [
         ("ssh ca trust --user", Box::new(|| ask(&with, &["trust", "--user"]))),
         ("ssh ca trust --user, no quickack", Box::new(|| ask(&without, &["trust", "--user"]))),
         ("ssh ca deploy@web01 OPS-7", Box::new(|| ask(&with, &issue))),

@@ -57,12 +57,46 @@ pub struct Signer {
     vkey: VerifierKey,
     user_ca: Vec<u8>,
     bare_ca: Vec<u8>,
+    patience: Duration,
 }
 
 impl Signer {
     /// The signer behind a socket; its keys must be these.
     pub fn new(socket: PathBuf, vkey: VerifierKey, user_ca: Vec<u8>, bare_ca: Vec<u8>) -> Self {
-        Self { socket, vkey, user_ca, bare_ca }
+        Self { socket, vkey, user_ca, bare_ca, patience: PATIENCE }
+    }
+
+    /// With another patience, for a test that does not have the time.
+    #[cfg(test)]
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Asks the signer who it is, and waits for the answer.
+    pub fn greet(&self) -> Result<(), String> {
+        self.connect().map(drop).map_err(|failure| failure.say())
+    }
+
+    fn connect(&self) -> Result<Peer, Failure> {
+        let say = |why: io::Error| Failure::Away(format!("{}: {why}", self.socket.display()));
+        let stream = UnixStream::connect(&self.socket).map_err(say)?;
+        stream
+            .set_read_timeout(Some(self.patience))
+            .and_then(|()| stream.set_write_timeout(Some(self.patience)))
+            .map_err(say)?;
+        let mark = match converse(&stream, &Question::Hello.encode()).map_err(say)? {
+            Answer::Mark(mark) => mark,
+            Answer::Signed { .. } | Answer::Refused(_) => {
+                return Err(Failure::Away("it did not say hello".to_owned()));
+            }
+        };
+        let expected = (self.vkey.to_string(), &self.user_ca, &self.bare_ca);
+        if (mark.vkey.clone(), &mark.user_ca, &mark.bare_ca) != expected {
+            return Err(Failure::Away(
+                "it holds other keys than keys/*.pub and keys/signer.vkey say".to_owned(),
+            ));
+        }
+        Ok(Peer { stream, mark })
     }
 
     /// Starts the stage; it ends when the pipeline is dropped. `reader` reads the ledger beside the
@@ -256,7 +290,7 @@ impl Stage {
         loop {
             let (mut peer, kept) = match self.peer.take() {
                 Some(peer) => (peer, true),
-                None => (self.connect()?, false),
+                None => (self.signer.connect()?, false),
             };
             batch.consistency = self.growth(&peer.mark, from, consistency.as_deref(), head)?;
             let answer = match converse(&peer.stream, &batch.encode()) {
@@ -284,29 +318,6 @@ impl Stage {
                 }
             }
         }
-    }
-
-    fn connect(&self) -> Result<Peer, Failure> {
-        let say =
-            |why: io::Error| Failure::Away(format!("{}: {why}", self.signer.socket.display()));
-        let stream = UnixStream::connect(&self.signer.socket).map_err(say)?;
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
-            .map_err(say)?;
-        let mark = match converse(&stream, &Question::Hello.encode()).map_err(say)? {
-            Answer::Mark(mark) => mark,
-            Answer::Signed { .. } | Answer::Refused(_) => {
-                return Err(Failure::Away("it did not say hello".to_owned()));
-            }
-        };
-        let expected = (self.signer.vkey.to_string(), &self.signer.user_ca, &self.signer.bare_ca);
-        if (mark.vkey.clone(), &mark.user_ca, &mark.bare_ca) != expected {
-            return Err(Failure::Away(
-                "it holds other keys than keys/*.pub and keys/signer.vkey say".to_owned(),
-            ));
-        }
-        Ok(Peer { stream, mark })
     }
 
     /// The proof that the ledger only grew since the signer's mark.

@@ -21,9 +21,19 @@ pub fn harden(die_with_parent: bool) -> io::Result<()> {
     p::set_dumpable_behavior(p::DumpableBehavior::NotDumpable)?;
     if die_with_parent {
         p::set_parent_process_death_signal(Some(p::Signal::TERM))?;
+        // A parent that ended before the line above signals nothing any more, and an orphan would keep
+        // the next signer from its state.
+        let parent = p::getppid().map(|pid| pid.as_raw_nonzero().to_string());
+        let orphan = std::env::var(PARENT).is_ok_and(|started_by| Some(started_by) != parent);
+        if orphan {
+            return Err(io::Error::other("the daemon that started it has ended"));
+        }
     }
     Ok(())
 }
+
+/// The variable in which a daemon that spawns a signer says its process id.
+pub const PARENT: &str = "HALLPASS_SIGNER_PARENT";
 
 /// The listening socket that the process was started with as its standard input.
 pub fn listener_from_stdin() -> io::Result<UnixListener> {
@@ -45,6 +55,17 @@ pub fn serve(
     now: impl Fn() -> UnixTime,
     log: impl Fn(&str),
 ) -> io::Result<()> {
+    serve_within(PATIENCE, witness, listener, now, log)
+}
+
+/// [`serve`] with another patience.
+pub(super) fn serve_within(
+    patience: Duration,
+    witness: &mut Witness,
+    listener: &UnixListener,
+    now: impl Fn() -> UnixTime,
+    log: impl Fn(&str),
+) -> io::Result<()> {
     let allowed = witness.front_uid().unwrap_or_else(|| rustix::process::getuid().as_raw());
     loop {
         let (stream, _) = listener.accept()?;
@@ -56,7 +77,7 @@ pub fn serve(
             continue;
         }
         log(&format!("serving a peer with uid {uid}"));
-        match converse(witness, &stream, &now) {
+        match converse(patience, witness, &stream, &now) {
             Ok(()) => log("the peer closed"),
             Err(why) => log(&format!("the connection ended: {why}")),
         }
@@ -64,11 +85,12 @@ pub fn serve(
 }
 
 fn converse(
+    patience: Duration,
     witness: &mut Witness,
     stream: &UnixStream,
     now: impl Fn() -> UnixTime,
 ) -> io::Result<()> {
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(patience))?;
     let mut from = BufReader::with_capacity(64 * 1024, stream);
     loop {
         // An idle peer may take its time. One that began a question and does not end it would keep
@@ -77,7 +99,7 @@ fn converse(
         if from.fill_buf()?.is_empty() {
             return Ok(());
         }
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         let Some(payload) = receive(&mut from)? else { return Ok(()) };
         let answer = match Question::decode(&payload) {
             Ok(Question::Hello) => Answer::Mark(witness.hello()),

@@ -14,6 +14,8 @@ mod keys;
 mod operator;
 mod process;
 mod promises;
+mod readme;
 mod sshd;
 mod stories;
 mod voice;
+mod way_out;
