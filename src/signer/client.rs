@@ -204,13 +204,16 @@ impl Stage {
 
     /// The next batch; `None` when the writer has ended.
     fn next(&self, queue: &Receiver<Batch>) -> Option<Batch> {
+        // Read before the queue is looked at: what the queue held when this one found no room is then
+        // taken first. The other way round a thread that sleeps between the two would show this one
+        // before it.
+        let unqueued = lock(&self.shared.unqueued).clone();
         match queue.try_recv() {
             Ok(batch) => return Some(batch),
             Err(TryRecvError::Disconnected) => return None,
             Err(TryRecvError::Empty) => {}
         }
         let retry = lock(&self.shared.down).as_ref().map(Failure::retry);
-        let unqueued = lock(&self.shared.unqueued).clone();
         let newest = unqueued.into_iter().chain(self.newest.clone());
         match (newest.max_by_key(|checkpoint| checkpoint.head.size), retry) {
             // Nobody asks: look whether the signer is back, and bring its mark up to date.

@@ -62,13 +62,15 @@ impl MarkFile {
     }
 
     /// Keeps every other signer away from this mark and its list, for as long as this one lives: two
-    /// of them would each sign an index once.
-    pub fn lock(&self) -> io::Result<()> {
+    /// of them would each sign an index once. What another one wrote until now is read.
+    pub fn lock(&mut self) -> io::Result<()> {
         let lock = rustix::fs::FlockOperation::NonBlockingLockExclusive;
         rustix::fs::flock(&self.file, lock).map_err(|why| {
             let held = why == rustix::io::Errno::WOULDBLOCK;
             if held { io::Error::other("another signer is running on it") } else { why.into() }
-        })
+        })?;
+        (self.sequence, self.origin, self.mark) = newest(&self.file)?;
+        Ok(())
     }
 
     /// The origin of the ledger the mark is of.
@@ -107,8 +109,9 @@ pub fn read(path: &Path) -> io::Result<Mark> {
 type Slot = (u64, String, Mark);
 
 /// The newest whole slot.
-fn newest(file: &File) -> io::Result<Slot> {
+fn newest(mut file: &File) -> io::Result<Slot> {
     let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
     file.take(offset(2)).read_to_end(&mut bytes)?;
     let whole = bytes.chunks(SLOT).filter_map(read_slot);
     whole
@@ -284,6 +287,26 @@ mod tests {
         }
         std::fs::write(&path, b"").unwrap();
         assert!(MarkFile::open(&path).is_err());
+    }
+
+    /// A signer reads the mark while another one, which is about to end, still moves it.
+    #[test]
+    fn a_mark_is_what_it_was_when_it_was_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mark");
+        MarkFile::create(&path, "ca.example/1", beginning()).unwrap();
+        let (mut ending, mut starting) =
+            (MarkFile::open(&path).unwrap(), MarkFile::open(&path).unwrap());
+        ending.lock().unwrap();
+        assert!(starting.lock().is_err(), "two at a time");
+        for size in 1..4 {
+            ending.advance(Mark { size, root: Hash::default() }).unwrap();
+        }
+        drop(ending);
+        starting.lock().unwrap();
+        assert_eq!(starting.mark().size, 3, "what was written meanwhile is not known");
+        starting.advance(Mark { size: 4, root: Hash::default() }).unwrap();
+        assert_eq!(MarkFile::open(&path).unwrap().mark().size, 4);
     }
 
     #[test]

@@ -73,7 +73,8 @@ impl Witness {
         }
 
         let path = config.mark_file();
-        let mark = MarkFile::open(&path).map_err(|why| say(&path, &why))?;
+        let mut mark = MarkFile::open(&path).map_err(|why| say(&path, &why))?;
+        mark.lock().map_err(|why| say(&path, &why))?;
         if mark.origin() != ledger.name() {
             return Err(format!(
                 "the mark is of {}, {} is the key of {}: the next generation of the ledger; \
@@ -83,7 +84,6 @@ impl Witness {
                 ledger.name()
             ));
         }
-        mark.lock().map_err(|why| say(&path, &why))?;
         let path = config.list_file();
         let (list, signed) = ListFile::open(&path).map_err(|why| say(&path, &why))?;
         let minute = LastMinute::from_list(signed, now);
