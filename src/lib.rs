@@ -44,7 +44,7 @@
 //!
 //! | module | what it is | depends on |
 //! |---|---|---|
-//! | [`front`] | the SSH door: listener and limits, who was proved, the grammar of words, the voice | `desk` (in [`front::counter`] and [`front::reply`]), the public keys in [`config::trust`], `certificate` |
+//! | [`front`] | the SSH door: listener and limits, who was proved, the grammar of words, the voice | `desk` (in [`front::counter`] and [`front::reply`]), the public keys in [`config::trust`], the limits in [`config::ca`], `certificate` |
 //! | [`desk`] | the order of things; the state of grants, a fold over the ledger's facts | `config`, `decide`, `certificate`, `ledger`, `outside` |
 //! | [`config`] | `ca.toml`, people, hosts to types; `init`; what is given to others to trust | `decide`, `certificate`, formats of `ledger`; `init` also makes the store and the signer's memory |
 //! | [`decide`] | policy (Cedar), the terms of offers, refusals and their reasons; pure | `certificate` |

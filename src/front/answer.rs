@@ -6,8 +6,9 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::sleep;
 
 use super::channels::Begun;
+use super::doorman::ANSWERS;
 use super::visit::Answering;
-use super::{ANSWERS, Reply, reply};
+use super::{Reply, reply};
 
 /// Waits for the reply and sends it, unless the peer interrupts it or hangs up first: then the
 /// reply is dropped, and the work goes on without us. No work is a command too long to be one.

@@ -403,3 +403,20 @@ fn at_a_restart_everybody_is_told_and_the_door_closes() {
     runtime.block_on(house.running.take().unwrap()).unwrap();
     assert!(TcpStream::connect(("127.0.0.1", house.port)).is_err());
 }
+
+#[test]
+fn at_a_restart_an_answer_that_is_nearly_there_is_waited_for() {
+    let mut house = House::open();
+    house.enrol("ana", &[]);
+    let mut ssh = house.ssh("ana", &["wait"]);
+    let client = ssh.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let runtime = house.runtime.as_ref().unwrap();
+    runtime.block_on(house.desk.begun.notified());
+    house.stop.take().unwrap().send(()).unwrap();
+    while TcpStream::connect(("127.0.0.1", house.port)).is_ok() {
+        std::thread::yield_now();
+    }
+    house.desk.go.notify_one();
+    assert_eq!(text(client.wait_with_output().unwrap()), ("went\n".into(), String::new(), 0));
+    runtime.block_on(house.running.take().unwrap()).unwrap();
+}

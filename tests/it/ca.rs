@@ -37,6 +37,18 @@ impl Ca {
         ca
     }
 
+    /// The same, with so few files that the daemon may open at a time.
+    pub fn start_with_files(files: u32) -> Self {
+        let dir = Self::make();
+        let mut shell = Command::new("bash");
+        shell.arg("-c").arg(format!("ulimit -n {files}; exec \"$@\"")).arg("bash");
+        shell.arg(hallpass().get_program());
+        let (daemon, port) = serve_by(&mut shell, dir.path());
+        let ca = Self { dir, daemon, port };
+        ca.write_client();
+        ca
+    }
+
     /// The example team's folder, not served.
     pub fn make() -> TempDir {
         let dir = tempfile::Builder::new().prefix("hallpass-").tempdir().unwrap();
@@ -178,8 +190,13 @@ impl Entry {
 
 /// Serves a folder; the daemon and its port.
 fn serve(dir: &Path) -> (Daemon, u16) {
+    serve_by(&mut hallpass(), dir)
+}
+
+/// The same, by a command that runs the program with its arguments.
+fn serve_by(program: &mut Command, dir: &Path) -> (Daemon, u16) {
     let mut daemon =
-        Daemon::start(hallpass().arg("serve").arg("--config").arg(dir.join("ca/ca.toml")));
+        Daemon::start(program.arg("serve").arg("--config").arg(dir.join("ca/ca.toml")));
     let line = daemon.line("listens on");
     let port = line.rsplit(':').next().unwrap().parse().unwrap();
     (daemon, port)

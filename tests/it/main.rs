@@ -9,6 +9,7 @@
 
 mod ca;
 mod checkers;
+mod edge;
 mod first_certificate;
 mod keys;
 mod operator;

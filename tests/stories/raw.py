@@ -126,7 +126,7 @@ class Connection:
 
     VERSION = b"SSH-2.0-story"
 
-    def __init__(self, port, source):
+    def __init__(self, port, source=""):
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.seal = self.open = None

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Scene, nobodys, who, spare};
+use super::{Scene, nobodys, spare, who};
 use crate::ca::{Ca, bend};
 
 #[test]
