@@ -143,6 +143,6 @@ fn who(visits: &[Visit]) -> Vec<(&str, u64)> {
 
 /// Lets a story fail as often as it has to: what that costs is told in `edge.rs`.
 fn spare(dir: &Path) {
-    let here = "[[front.limits.network]]\ncidr = \"127.0.0.0/8\"\npenalties = false\n\n[ledger]";
+    let here = "[[front.limits.network]]\ncidr = \"127.0.0.0/8\"\nper_source = 128\npenalties = false\n\n[ledger]";
     bend(dir, "[ledger]", here);
 }
