@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::identity::{Proof, Refused};
 use super::wire::Phase;
 use crate::certificate::fingerprint;
+use crate::certificate::safe::Safe;
 
 /// Why we end a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +169,7 @@ impl Visit {
             Err(russh::Error::IO(error)) if error.kind() == ErrorKind::UnexpectedEof => {
                 self.journal("the client left");
             }
-            // Some of these texts hold words of the peer's: the journal escapes them.
+            // Some of these texts hold words of the peer's, or a thousand: `Safe` is for both.
             Err(error) => self.journal(&error.to_string()),
         }
     }
@@ -181,19 +182,20 @@ impl Visit {
     fn journal(&self, why: &str) {
         let (person, key) = self.who.get().map_or(("-", "-"), |(who, key)| (who, key));
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (refused_key, refused) = match refused {
+            Some((key, why)) => (key, why.to_string()),
+            None => ("-".to_owned(), "-".to_owned()),
+        };
         tracing::info!(
             source = %self.source,
             person,
             key,
             commands = self.commands.load(Ordering::Relaxed),
             seconds = self.since.elapsed().as_secs(),
-            refused = ?refused,
-            why = ?why.chars().take(WHY).collect::<String>(),
+            refused_key,
+            refused,
+            why = %Safe(why),
             "connection ended"
         );
     }
 }
-
-/// The longest reason in the journal, in characters: a peer that offers a thousand unknown
-/// algorithms has them listed in it.
-const WHY: usize = 500;
