@@ -14,6 +14,7 @@ use super::identity::{Proof, Refused};
 use super::penalties::Fault;
 use super::wire::Phase;
 use crate::certificate::fingerprint;
+use crate::certificate::safe::Safe;
 
 /// Why we end a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,22 +218,24 @@ impl Visit {
     fn journal(&self, why: &str) {
         let (person, key) = self.who.get().map_or(("-", "-"), |(who, key)| (who, key));
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (refused_key, refused) = match refused {
+            Some((key, why)) => (key, why.to_string()),
+            None => ("-".to_owned(), "-".to_owned()),
+        };
         tracing::info!(
             source = %self.source,
             person,
             key,
             commands = self.commands.load(Ordering::Relaxed),
             seconds = self.since.elapsed().as_secs(),
-            refused = ?refused,
-            why = ?why.chars().take(WHY).collect::<String>(),
+            refused_key,
+            refused,
+            // Some of these texts hold words of the peer's, or a thousand: `Safe` is for both.
+            why = %Safe(why),
             "connection ended"
         );
     }
 }
-
-/// The longest reason in the journal, in characters: a peer that offers a thousand unknown
-/// algorithms has them listed in it.
-const WHY: usize = 500;
 
 /// Whether that is how a connection ends when the peer goes away.
 fn left(error: &russh::Error) -> bool {

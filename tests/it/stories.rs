@@ -125,6 +125,7 @@ fn visits_in(ca: &Ca) -> Vec<Visit> {
             commands: record["commands"].as_u64().unwrap(),
             why: record["why"].as_str().unwrap().to_owned(),
         })
+        .inspect(|visit| assert!(visit.why.bytes().all(|byte| (b' '..=b'~').contains(&byte))))
         .collect()
 }
 
