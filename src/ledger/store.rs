@@ -89,13 +89,22 @@ pub struct Lock {
 
 impl Lock {
     /// Takes the lock, or says that another process has it.
+    ///
+    /// A file of its own beside the database: closing any handle of a file drops SQLite's own locks
+    /// on it (fcntl's), so nobody but SQLite opens the database.
     pub fn take(database: &Path) -> Result<Self, StoreError> {
         let say =
             |why: &dyn std::fmt::Display| StoreError(format!("{}: {why}", database.display()));
+        if !database.exists() {
+            return Err(say(&"there is no ledger; hallpass init makes a ledger"));
+        }
         let file = OpenOptions::new()
-            .read(true)
-            .open(database)
-            .map_err(|why| say(&format!("{why}; hallpass init makes a ledger")))?;
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(database.with_extension("lock"))
+            .map_err(|why| say(&why))?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| say(&"this ledger is served already, by another process"))?;
         Ok(Self { _file: file })
