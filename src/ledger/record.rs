@@ -27,6 +27,7 @@ use super::tree::{Hash, Leaves, Nodes, consistency, hash_of, inclusion, root};
 use crate::certificate::draft::Unsigned;
 use crate::certificate::lint::{Flaw, Keys};
 use crate::certificate::time::UnixTime;
+use crate::fault_point;
 use crate::outside::clock::Clock;
 use crate::signer::client::{Batch, Pending, Pipeline, Signer};
 use crate::signer::protocol::MAX_BATCH;
@@ -343,7 +344,8 @@ impl Writer {
     fn hand_on(&self, old: u64, made: Vec<Made>) {
         let size = self.edge.size();
         let now: UnixTime = self.clock.now();
-        let signed = root(self, size).and_then(|root| {
+        let signed = fault_point::around(fault_point::CHECKPOINT, || {
+            let root = root(self, size)?;
             let head = TreeHead { origin: self.key.public().name().to_owned(), size, root };
             Checkpoint::sign(&head, &self.key, now).map_err(|why| StoreError(why.to_string()))
         });
@@ -375,7 +377,10 @@ impl Writer {
         let consistency = prove(consistency(old, size)).ok();
         // A full pipeline holds the writer: then entries gather into the next, larger batch.
         let batch = Batch { from: old, consistency, checkpoint, pending };
-        if self.signer.hand_on(batch).is_err() {
+        let handed_on = fault_point::around(fault_point::HAND_ON, || {
+            self.signer.hand_on(batch).map_err(|_| std::io::Error::other("the stage has ended"))
+        });
+        if handed_on.is_err() {
             tracing::error!("the signer's stage has ended: the process ends");
             std::process::exit(70);
         }

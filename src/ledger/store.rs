@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use super::edge::{HEIGHT, TILE, Tile};
 use super::leaf::Leaf;
 use super::tree::{Hash, Nodes};
+use crate::fault_point;
 
 /// `user_version` of the database: the format of these tables. A newer one is refused.
 const VERSION: i64 = 1;
@@ -57,6 +58,12 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+impl From<std::io::Error> for StoreError {
+    fn from(why: std::io::Error) -> Self {
+        Self(why.to_string())
+    }
+}
+
 /// Why COMMIT failed.
 #[derive(Debug)]
 pub enum NotCommitted {
@@ -64,6 +71,13 @@ pub enum NotCommitted {
     Known(StoreError),
     /// It may be there: only a new start, which reads it back, can tell.
     Unknown(StoreError),
+}
+
+/// An error that is not SQLite's own word on a full disk tells nothing.
+impl From<std::io::Error> for NotCommitted {
+    fn from(why: std::io::Error) -> Self {
+        Self::Unknown(why.into())
+    }
 }
 
 /// A row: an entry as it is stored.
@@ -189,7 +203,7 @@ impl Store {
 
     /// Starts a transaction.
     pub fn begin(&self) -> Result<(), StoreError> {
-        self.run("BEGIN IMMEDIATE")
+        fault_point::around(fault_point::BEGIN, || self.run("BEGIN IMMEDIATE"))
     }
 
     /// Starts a transaction that sees one state of the ledger, whatever is written meanwhile.
@@ -199,6 +213,10 @@ impl Store {
 
     /// Makes the transaction durable.
     pub fn commit(&self) -> Result<(), NotCommitted> {
+        fault_point::around(fault_point::COMMIT, || self.commit_now())
+    }
+
+    fn commit_now(&self) -> Result<(), NotCommitted> {
         let why = match self.db.execute_batch("COMMIT") {
             Ok(()) => return Ok(()),
             Err(why) => why,
@@ -226,7 +244,7 @@ impl Store {
 
     /// Keeps the entry.
     pub fn keep_entry(&self) -> Result<(), StoreError> {
-        self.run("RELEASE entry")
+        fault_point::around(fault_point::KEEP, || self.run("RELEASE entry"))
     }
 
     /// Takes the entry back.
@@ -251,16 +269,20 @@ impl Store {
         let mut insert = self
             .db
             .prepare_cached("INSERT INTO entry (idx, leaf, tbs, facts) VALUES (?1, ?2, ?3, ?4)")?;
-        insert.execute(params![number(index)?, leaf.to_string(), tbs, facts])?;
-        Ok(())
+        fault_point::around(fault_point::INSERT, || {
+            insert.execute(params![number(index)?, leaf.to_string(), tbs, facts])?;
+            Ok(())
+        })
     }
 
     /// Adds a full tile.
     pub fn insert_tile(&self, tile: &Tile) -> Result<(), StoreError> {
         let mut insert =
             self.db.prepare_cached("INSERT INTO tile (level, idx, hashes) VALUES (?1, ?2, ?3)")?;
-        insert.execute(params![tile.level, number(tile.index)?, tile.hashes])?;
-        Ok(())
+        fault_point::around(fault_point::TILE, || {
+            insert.execute(params![tile.level, number(tile.index)?, tile.hashes])?;
+            Ok(())
+        })
     }
 
     /// Reads entries by rising index, from one on, until `visit` says false.
