@@ -9,7 +9,8 @@
 //!
 //! They exist with the cargo feature `fault-points` alone, which no release is built with: without it
 //! [`around`] is the step and nothing else. With it, an environment variable names one point, a
-//! flavour and the passage at which it strikes, `NAME:FLAVOUR:COUNT`; it strikes once in each process.
+//! flavour and the passage at which it strikes, `NAME:FLAVOUR:COUNT`. It strikes once in each process,
+//! or, where a second variable names a file for it, once in all: whoever strikes makes that file.
 
 /// A step that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +64,8 @@ pub const INIT_MARK: Point = Point("init.mark");
 
 /// The points that a running CA passes, in the order in which a certificate passes them.
 pub const SERVING: [Point; 15] = [
-    BEGIN, INSERT, KEEP, TILE, COMMIT, CHECKPOINT, HAND_ON, ASK, LIST, MARK, COSIGN, CERTIFY, ANSWER,
-    PUBLISH, RECEIVE,
+    BEGIN, INSERT, KEEP, TILE, COMMIT, CHECKPOINT, HAND_ON, ASK, LIST, MARK, COSIGN, CERTIFY,
+    ANSWER, PUBLISH, RECEIVE,
 ];
 
 /// The points that `init` passes, in order.
@@ -88,6 +89,7 @@ pub(crate) use armed::around;
 
 #[cfg(feature = "fault-points")]
 mod armed {
+    use std::fs::File;
     use std::io;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,6 +97,9 @@ mod armed {
     use super::Point;
 
     const VARIABLE: &str = "HALLPASS_FAULT";
+
+    /// A file that is there once the fault has struck.
+    const ONCE: &str = "HALLPASS_FAULT_ONCE";
 
     struct Armed {
         name: String,
@@ -122,10 +127,10 @@ mod armed {
         let strikes = armed().filter(|armed| {
             armed.name == point.name()
                 && armed.passed.fetch_add(1, Ordering::SeqCst) + 1 == armed.count
+                && std::env::var_os(ONCE).is_none_or(|path| File::create_new(path).is_ok())
         });
         let Some(armed) = strikes else { return step() };
         let injected = || E::from(io::Error::other(format!("injected at {}", point.name())));
-        eprintln!("{VARIABLE} strikes: {} {}", armed.name, armed.flavour);
         match armed.flavour.as_str() {
             "fail-before" => Err(injected()),
             "fail-after" => step().and_then(|_| Err(injected())),

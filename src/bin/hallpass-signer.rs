@@ -1,6 +1,7 @@
 //! The process that holds the CA keys: `hallpass-signer --config signer.toml`, its listening socket
 //! as standard input.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,8 +43,12 @@ fn run(config: PathBuf, die_with_parent: bool) -> Result<(), String> {
     let config = SignerConfig::load(&config)?;
     let mut witness = Witness::open(config, clock())?;
     let listener = listener_from_stdin().map_err(|why| why.to_string())?;
-    serve(&mut witness, &listener, clock, |line| eprintln!("hallpass-signer: {line}"))
-        .map_err(|why| why.to_string())
+    serve(&mut witness, &listener, clock, log).map_err(|why| why.to_string())
+}
+
+/// One write a line: in a trial the daemon writes to the same stderr.
+fn log(line: &str) {
+    drop(std::io::stderr().write_all(format!("hallpass-signer: {line}\n").as_bytes()));
 }
 
 /// The signer's own clock.

@@ -297,9 +297,8 @@ impl Stage {
                 None => (self.signer.connect()?, false),
             };
             batch.consistency = self.growth(&peer.mark, from, consistency.as_deref(), head)?;
-            let asked = fault_point::around(fault_point::ASK, || {
-                converse(&peer.stream, &batch.encode())
-            });
+            let asked =
+                fault_point::around(fault_point::ASK, || converse(&peer.stream, &batch.encode()));
             let answer = match asked {
                 // A signer that was started again since the last batch is asked anew, once. What it
                 // signed before it ended, its mark and list keep it from signing a second time.

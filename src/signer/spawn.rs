@@ -8,7 +8,13 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long to wait before a signer that ended is started again; twice as long the next time, up to
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// this, which is also how long it has to have stayed for the waiting to begin anew.
+const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Where the signer's program is: beside this one.
 fn program() -> io::Result<PathBuf> {
@@ -50,8 +56,9 @@ fn keep(
     listener: &UnixListener,
     ended: &Sender<Result<(), String>>,
 ) {
-    let mut pause = Duration::from_millis(50);
+    let mut pause = FIRST_PAUSE;
     loop {
+        let started = Instant::now();
         let end = match start(program, config, listener).and_then(|mut child| child.wait()) {
             Ok(status) => format!("it ended ({status}); the line above says why"),
             Err(why) => format!("it cannot be started: {why}"),
@@ -60,8 +67,12 @@ fn keep(
         if ended.send(Err(end.clone())).is_err() {
             tracing::error!(why = end, "the signer is started again");
         }
+        // One that stayed a while and then ended is not one that cannot start.
+        if started.elapsed() > LAST_PAUSE {
+            pause = FIRST_PAUSE;
+        }
         std::thread::park_timeout(pause);
-        pause = (pause * 2).min(Duration::from_secs(5));
+        pause = (pause * 2).min(LAST_PAUSE);
     }
 }
 

@@ -9,8 +9,10 @@
 
 mod ca;
 mod checkers;
+mod crash;
 mod first_certificate;
 mod keys;
+mod load;
 mod operator;
 mod process;
 mod promises;

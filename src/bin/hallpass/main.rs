@@ -81,8 +81,9 @@ fn print(text: &str) {
     }
 }
 
+/// One write a line: the signer writes to the same stderr.
 fn say(text: &str) {
-    eprintln!("hallpass: {text}");
+    drop(std::io::stderr().write_all(format!("hallpass: {text}\n").as_bytes()));
 }
 
 /// So many of something, in words.
