@@ -77,6 +77,7 @@ impl From<record::Fault> for Stop {
     fn from(fault: record::Fault) -> Self {
         let what = match &fault {
             record::Fault::Store(_) => "the ledger cannot be written",
+            record::Fault::Full => "the CA's disk is full",
             record::Fault::Flaw(_) => "the certificate was not fit to be signed",
             record::Fault::SignerAway(_) => "the signer is away",
             record::Fault::SignerRefused(_) => "the signer did not sign",

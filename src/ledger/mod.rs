@@ -23,6 +23,8 @@ mod record_tests;
 #[cfg(feature = "desk")]
 pub mod recorded;
 #[cfg(feature = "desk")]
+pub mod reserve;
+#[cfg(feature = "desk")]
 pub mod store;
 #[cfg(all(test, feature = "desk"))]
 pub(crate) mod toy;

@@ -22,6 +22,7 @@ use super::fault::{OrEnd, Reply, answer};
 use super::leaf::{Kind, Leaf};
 use super::note::NoteKey;
 use super::recorded::{Certificate, Recorded};
+use super::reserve::Reserve;
 use super::store::{Lock, NotCommitted, Store, StoreError};
 use super::tree::{Hash, Leaves, Nodes, consistency, hash_of, inclusion, root};
 use crate::certificate::draft::Unsigned;
@@ -66,6 +67,8 @@ pub struct Setup {
     pub lock: Lock,
     /// The database.
     pub database: PathBuf,
+    /// Room set aside on its disk; a test has none.
+    pub reserve: Option<Reserve>,
     /// Where the newest cosigned checkpoint is kept for readers.
     pub checkpoint: PathBuf,
     /// The ledger's key; its name is the origin.
@@ -100,8 +103,8 @@ impl Ledger {
         let threads = |why: std::io::Error| Fault::Store(StoreError(format!("no thread: {why}")));
         let (queue, submissions) = mpsc::sync_channel(QUEUE);
         let (signer, stage) = setup.signer.start(reader, setup.checkpoint).map_err(threads)?;
-        let Setup { lock, key, keys, clock, .. } = setup;
-        let writer = Writer { store, edge, key, keys, clock, fold, signer };
+        let Setup { lock, key, keys, clock, reserve, .. } = setup;
+        let writer = Writer { store, edge, key, keys, clock, fold, signer, reserve, room: true };
         let run = move || {
             let _end = OrEnd("ledger");
             let store = writer.run(&submissions);
@@ -171,6 +174,9 @@ struct Writer {
     clock: Arc<dyn Clock>,
     fold: Fold,
     signer: Pipeline,
+    reserve: Option<Reserve>,
+    /// Whether the reserve was whole when this batch began.
+    room: bool,
 }
 
 impl Writer {
@@ -194,6 +200,7 @@ impl Writer {
 
     /// Records one batch: all of it is durable when its checkpoint is signed, or none of it exists.
     fn record(&mut self, batch: Vec<Submission>) {
+        self.room = self.reserve.as_mut().is_none_or(Reserve::tend);
         let old = self.edge.size();
         let mut made = Vec::with_capacity(batch.len());
         let mut told: Vec<(u64, Kind, Vec<u8>)> = Vec::with_capacity(batch.len());
@@ -286,6 +293,10 @@ impl Writer {
                 made.push(Made::Other(first, reply));
             }
             Submission::Issue(unsigned, reply) => {
+                if !self.room {
+                    answer(reply, Err(Fault::Full));
+                    return Ok(());
+                }
                 // Known to be away: what nobody can sign is not recorded.
                 if let Some(fault) = self.signer.fault() {
                     answer(reply, Err(fault));

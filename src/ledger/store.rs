@@ -9,8 +9,10 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::edge::{HEIGHT, TILE, Tile};
+use super::facts::Header;
 use super::leaf::Leaf;
 use super::tree::{Hash, Nodes};
+use crate::certificate::time::UnixTime;
 use crate::fault_point;
 
 /// `user_version` of the database: the format of these tables. A newer one is refused.
@@ -314,6 +316,24 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// How many entries were decided since then, and about how many bytes of disk they take: their
+    /// own, and as much again for pages, tiles and the write-ahead log.
+    pub fn grown_since(&self, then: UnixTime) -> Result<(u64, u64), StoreError> {
+        let (mut entries, mut bytes) = (0, 0);
+        self.each_back(|row| {
+            let facts = row.facts.unwrap_or_default();
+            let header = serde_json::from_slice::<Header>(&facts);
+            let within = header.is_ok_and(|header| header.time >= then);
+            if within {
+                let own = row.leaf.len() + facts.len() + row.tbs.map_or(0, |tbs| tbs.len());
+                entries += 1;
+                bytes += 2 * u64::try_from(own).unwrap_or(0);
+            }
+            within
+        })?;
+        Ok((entries, bytes))
     }
 
     /// A full tile, as it is stored.

@@ -114,10 +114,7 @@ impl Rig {
     /// Asks for a certificate and keeps what came, however the connection ended.
     pub fn ask(&self) -> Said {
         let number = self.asked.fetch_add(1, Ordering::SeqCst);
-        let words = ASKED[usize::try_from(number % 3).unwrap()];
-        let mut ssh = Command::new("ssh");
-        ssh.arg("-F").arg(self.root.join("ssh_config")).arg("-i").arg(self.root.join("ana"));
-        let said = run(ssh.arg("ca").args(words));
+        let said = self.ask_for(ASKED[usize::try_from(number % 3).unwrap()]);
         if !said.out.is_empty() {
             let whole = said.out.ends_with('\n');
             assert!(whole || said.code != 0, "half a certificate and no error: {said:?}");
@@ -127,15 +124,27 @@ impl Rig {
         said
     }
 
+    /// Types something as ana and keeps nothing.
+    pub fn ask_for(&self, words: &[&str]) -> Said {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-F").arg(self.root.join("ssh_config")).arg("-i").arg(self.root.join("ana"));
+        run(ssh.arg("ca").args(words))
+    }
+
     /// Asks until a certificate comes.
     pub fn ask_until_served(&self, log: impl Fn() -> Vec<String>) {
+        self.ask_until(|said| said.code == 0, log);
+    }
+
+    /// Asks until such an answer comes.
+    pub fn ask_until(&self, fits: impl Fn(&Said) -> bool, log: impl Fn() -> Vec<String>) -> Said {
         let begun = Instant::now();
         loop {
             let said = self.ask();
-            if said.code == 0 {
-                return;
+            if fits(&said) {
+                return said;
             }
-            assert!(begun.elapsed() < LONG, "no certificate any more: {said:?} {:#?}", log());
+            assert!(begun.elapsed() < LONG, "still another answer: {said:?} {:#?}", log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

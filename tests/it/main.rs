@@ -10,6 +10,7 @@
 mod ca;
 mod checkers;
 mod crash;
+mod disk;
 mod first_certificate;
 mod keys;
 mod load;

@@ -15,6 +15,7 @@ use hallpass::front::counter::Counter;
 use hallpass::front::{self, Listener};
 use hallpass::ledger::note::{NoteKey, SignatureType};
 use hallpass::ledger::record::{Committed, Ledger, Setup};
+use hallpass::ledger::reserve::Reserve;
 use hallpass::ledger::store::{Lock, Store};
 use hallpass::outside::clock::{Clock, SystemClock};
 use hallpass::outside::tickets::FolderTracker;
@@ -77,6 +78,10 @@ fn open_desk(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Before anything is touched that a running daemon uses.
     let lock = Lock::take(&ca.ledger.database)?;
+    // Before anything needs room: on a full disk this makes some.
+    let reserve = ca.ledger.reserve();
+    let reserve = Reserve::open(&reserve, ca.ledger.reserve_bytes())
+        .map_err(|why| format!("{}: {why}; the disk must be writable", reserve.display()))?;
     if let Some(config) = &ca.signer.spawn {
         start_signer(ca, trust, config)?;
     }
@@ -100,6 +105,7 @@ fn open_desk(
     let folded = Arc::clone(&state);
     let setup = Setup {
         lock,
+        reserve: Some(reserve),
         database: ca.ledger.database.clone(),
         checkpoint: ca.ledger.checkpoint.clone(),
         key: ledger_key,
