@@ -65,7 +65,7 @@ fn table(flavour: &str) {
         let count = if point == hallpass::fault_point::TILE { 1 } else { 2 + dice.roll(6) };
         strike(&rig, point, flavour, count);
     }
-    println!("{flavour}: {} points; {}; {}", SERVING.len(), rig.audit(), rig.verify());
+    eprintln!("{flavour}: {} points; {}; {}", SERVING.len(), rig.audit(), rig.verify());
 }
 
 #[test]
@@ -141,16 +141,16 @@ fn killed_at_random_moments_under_load_it_comes_back_and_nothing_is_lost() {
         }
     });
     rig.ask_until_served(|| daemon.log());
-    println!("kills: {}", rig.audit());
+    eprintln!("kills: {}", rig.audit());
     assert_eq!(daemon.stop(), 0);
-    println!("kills: {}; {}; held {}", rig.audit(), rig.verify(), rig.holds());
+    eprintln!("kills: {}; {}; held {}", rig.audit(), rig.verify(), rig.holds());
     for (what, mut times) in [
         ("the daemon, exec to listening", daemons),
         ("the signer, kill to the next certificate", signers),
     ] {
         times.sort();
         let middle = times.get(times.len() / 2);
-        println!(
+        eprintln!(
             "kills: {what}: {} times, min {:?}, median {middle:?}, max {:?}",
             times.len(),
             times.first(),

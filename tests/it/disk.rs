@@ -25,7 +25,7 @@ impl Tmpfs {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "hallpass-test"]);
         if run(mount.arg(folder)).code != 0 {
-            println!("not tried: a full disk (mounting a tmpfs takes root)");
+            eprintln!("not tried: a full disk (mounting a tmpfs takes root)");
             return None;
         }
         run(Command::new("cp").arg("-a").arg(moved.join(".")).arg(folder)).ok();
@@ -113,7 +113,7 @@ fn a_full_disk_is_a_fault_and_room_on_it_is_service_again() {
         assert!(said.starts_with("0 problems"), "round {round}: {said}");
     }
     assert_eq!(daemon.stop(), 0);
-    println!(
+    eprintln!(
         "disk: {all} rounds, {faults} faults, the reserve taken too in {eaten}, started while full in {killed}; {}; {}",
         rig.audit(),
         rig.verify()

@@ -208,7 +208,7 @@ impl Dice {
         };
         let seed =
             std::env::var("HALLPASS_SEED").map_or_else(|_| now(), |text| text.parse().unwrap());
-        println!("{test}: HALLPASS_SEED={seed}");
+        eprintln!("{test}: HALLPASS_SEED={seed}");
         Self(seed)
     }
 

@@ -9,6 +9,7 @@
 
 mod ca;
 mod checkers;
+mod clock;
 mod crash;
 mod disk;
 mod first_certificate;
