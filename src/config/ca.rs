@@ -159,12 +159,32 @@ impl Front {
 pub struct Ledger {
     /// The database. Who can write it can lose the ledger, but not rewrite it unnoticed.
     pub database: PathBuf,
+    /// How many MiB of its disk are set aside, in a file `reserve` beside it. They are given back when
+    /// the disk is full, so that locks and refusals can still be written; certificates wait.
+    #[serde(default = "Ledger::default_reserve_mib")]
+    pub reserve_mib: u64,
     /// The newest cosigned checkpoint, public.
     pub checkpoint: PathBuf,
     /// The key that signs checkpoints. Alone it can do nothing: the signer cosigns.
     pub key: PathBuf,
     /// Its verifier key, public.
     pub vkey: PathBuf,
+}
+
+impl Ledger {
+    fn default_reserve_mib() -> u64 {
+        16
+    }
+
+    /// The file of the reserve.
+    pub fn reserve(&self) -> PathBuf {
+        self.database.with_file_name("reserve")
+    }
+
+    /// Its size in bytes.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.reserve_mib.saturating_mul(1024 * 1024)
+    }
 }
 
 /// The signer.

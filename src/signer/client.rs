@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::protocol::{self, Answer, Entry, Hello, Question, Refusal, receive, send};
+use crate::fault_point;
 use crate::ledger::checkpoint::{Checkpoint, TreeHead};
 use crate::ledger::fault::{OrEnd, answer};
 use crate::ledger::note::VerifierKey;
@@ -256,7 +257,10 @@ impl Stage {
                 for ((recorded, reply), result) in waiting.into_iter().zip(results) {
                     let certificate = result.map_err(Fault::SignerRefused).and_then(|blob| {
                         let refused = |why: &dyn ToString| Fault::SignerRefused(why.to_string());
-                        recorded.signed(blob, &cosigned).map_err(|why| refused(&why))
+                        fault_point::around(fault_point::RECEIVE, || {
+                            recorded.signed(blob, &cosigned).map_err(io::Error::other)
+                        })
+                        .map_err(|why| refused(&why))
                     });
                     answer(reply, certificate);
                 }
@@ -296,7 +300,9 @@ impl Stage {
                 None => (self.signer.connect()?, false),
             };
             batch.consistency = self.growth(&peer.mark, from, consistency.as_deref(), head)?;
-            let answer = match converse(&peer.stream, &batch.encode()) {
+            let asked =
+                fault_point::around(fault_point::ASK, || converse(&peer.stream, &batch.encode()));
+            let answer = match asked {
                 // A signer that was started again since the last batch is asked anew, once. What it
                 // signed before it ended, its mark and list keep it from signing a second time.
                 Err(why) if kept && has_ended(&why) => continue,
@@ -361,7 +367,10 @@ impl Stage {
     /// Keeps the newest cosigned checkpoint where `ledger export` and auditors find it. Not durable:
     /// each batch brings the next, and a start the first.
     fn publish(&self, cosigned: &Checkpoint) {
-        if let Err(why) = replace(&self.checkpoint_file, cosigned.as_str().as_bytes()) {
+        let replaced = fault_point::around(fault_point::PUBLISH, || {
+            replace(&self.checkpoint_file, cosigned.as_str().as_bytes())
+        });
+        if let Err(why) = replaced {
             tracing::error!(%why, "the checkpoint file cannot be written");
         }
     }

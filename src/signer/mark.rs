@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::certificate::names::{PersonName, Principal};
 use crate::certificate::time::UnixTime;
+use crate::fault_point;
 use crate::ledger::checkpoint::decimal;
 use crate::ledger::tree::Hash;
 
@@ -86,8 +87,10 @@ impl MarkFile {
     /// Moves the mark; durable when this returns.
     pub fn advance(&mut self, mark: Mark) -> io::Result<()> {
         let sequence = self.sequence.saturating_add(1);
-        self.file.write_all_at(&slot(sequence, &self.origin, mark), offset(sequence % 2))?;
-        self.file.sync_data()?;
+        fault_point::around(fault_point::MARK, || {
+            self.file.write_all_at(&slot(sequence, &self.origin, mark), offset(sequence % 2))?;
+            self.file.sync_data()
+        })?;
         self.sequence = sequence;
         self.mark = mark;
         Ok(())
@@ -216,7 +219,9 @@ impl ListFile {
             return Ok(());
         };
         let text: String = signed.iter().map(line).collect();
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        let written = fault_point::around(fault_point::LIST, || {
+            self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data())
+        });
         if let Err(why) = written {
             // A full disk may have taken half a line: it must not stand before the next one.
             self.file.set_len(self.length)?;

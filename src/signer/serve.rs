@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::protocol::{Answer, Question, Refusal, receive, send};
 use super::witness::Witness;
 use crate::certificate::time::UnixTime;
+use crate::fault_point;
 
 /// How long one answer may take to be taken, and the rest of a question to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -106,6 +107,6 @@ fn converse(
             Ok(Question::Batch(batch)) => witness.batch(&batch, now()),
             Err(why) => Answer::Refused(Refusal::Invalid(why.to_string())),
         };
-        send(stream, &answer.encode())?;
+        fault_point::around(fault_point::ANSWER, || send(stream, &answer.encode()))?;
     }
 }

@@ -9,9 +9,13 @@
 
 mod ca;
 mod checkers;
+mod clock;
+mod crash;
+mod disk;
 mod edge;
 mod first_certificate;
 mod keys;
+mod load;
 mod operator;
 mod process;
 mod promises;
