@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use ca::Ca;
 use process::run;
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 #[path = "../tests/it/ca.rs"]
 mod ca;
@@ -167,7 +167,9 @@ fn come(next: &mut u32, sources: u32, port: u16, made: &AtomicU64) -> TcpStream 
     let connected = (0..50).find_map(|neighbour| {
         let [_, _, high, low] = number.to_be_bytes();
         let source = Ipv4Addr::new(127, 10 + neighbour, high, low);
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        let socket =
+            socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                .unwrap();
         bind(&socket, &SocketAddrV4::new(source, 0)).ok()?;
         connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).ok()?;
         Some(TcpStream::from(socket))

@@ -28,7 +28,7 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::process::Stdio;
 
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use serde_json::Value;
 
 use crate::ca::{Ca, bend};
@@ -82,7 +82,8 @@ fn an_auditor_finds_nothing_but_what_old_clients_need() {
 
 /// Connects from an address of the loopback network, all of which is this machine.
 fn connect_from(source: Ipv4Addr, port: u16) -> TcpStream {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let socket =
+        socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
     bind(&socket, &SocketAddrV4::new(source, 0)).unwrap();
     connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
     TcpStream::from(socket)
