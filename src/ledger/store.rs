@@ -160,6 +160,27 @@ impl Store {
         Ok(store)
     }
 
+    /// Brings the write-ahead log into the database, synced; to be done at a start.
+    ///
+    /// After an fsync that failed the kernel may show pages that no disk has and that no later fsync
+    /// writes. What is appended behind such a hole would be lost with it; what is copied is written anew.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        let busy = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        match busy {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                tracing::warn!("somebody reads the ledger: its log is brought in later");
+                Ok(())
+            }
+            // The next checkpoint, when there is room, does the same.
+            Err(why) if why.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+                tracing::warn!(%why, "the ledger's log is brought in when there is room");
+                Ok(())
+            }
+            Err(why) => Err(why.into()),
+        }
+    }
+
     /// Opens the database to read, beside the writer.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
         Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)

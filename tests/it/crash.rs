@@ -25,6 +25,51 @@ fn a_release_has_no_fault_points() {
     }
 }
 
+#[test]
+fn the_auditor_sees_what_is_wrong() {
+    let rig = Rig::new(programs());
+    let mut daemon = rig.start();
+    for _ in 0..4 {
+        rig.ask_until_served(|| daemon.log());
+    }
+    assert_eq!(daemon.stop(), 0);
+    rig.audit();
+    let held = std::fs::read_dir(rig.held("held")).unwrap().next().unwrap().unwrap().path();
+    let bend = |name: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>, problem: &str| {
+        let path = rig.file(name);
+        let kept = std::fs::read(&path).unwrap_or_default();
+        std::fs::write(&path, change(kept.clone())).unwrap();
+        let said = rig.audited();
+        assert!(said.code == 1 && said.out.contains(problem), "{name}: {said:?}");
+        if kept.is_empty() { std::fs::remove_file(path) } else { std::fs::write(path, kept) }
+            .unwrap();
+    };
+    let second = std::fs::read(&held).unwrap();
+    bend("../held/twice", &|_| second.clone(), " too");
+    bend("state/signer/list", &|list| list[list.len() / 4 * 3..].to_vec(), "list: ");
+    let first_line = |list: Vec<u8>| list.split(|b| *b == b'\n').next().unwrap().to_vec();
+    bend(
+        "state/signer/list",
+        &|list| [first_line(list), vec![b'\n']].concat(),
+        "list lacks serial",
+    );
+    bend("state/signer/mark", &|mark| vec![b'0'; mark.len()], "neither slot is whole");
+    bend("state/checkpoint", &|text| text[..text.len() - 2].to_vec(), "checkpoint: ");
+    // A ledger that lost its end: the mark and what clients hold are ahead of it.
+    let shorter = |database: Vec<u8>| {
+        let path = rig.file("shorter");
+        std::fs::write(&path, database).unwrap();
+        let lose = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); \
+                    d.execute('DELETE FROM entry WHERE idx > 6'); d.commit(); \
+                    d.execute('PRAGMA wal_checkpoint(TRUNCATE)')";
+        run(crate::process::python().args(["-c", lose]).arg(&path)).ok();
+        std::fs::read(path).unwrap()
+    };
+    bend("state/ledger.db", &shorter, "the mark has seen");
+    bend("state/ledger.db", &shorter, "the ledger has no certificate");
+    rig.audit();
+}
+
 /// One cell of the table: load until the fault strikes, service again, the audit.
 fn strike(rig: &Rig, point: Point, flavour: &str, count: u64) {
     let cell = format!("{}:{flavour}:{count}", point.name());

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::load::{Dice, Rig, programs, rounds};
-use crate::process::run;
+use crate::process::{run, until};
 
 /// A mounted tmpfs; gone with the value.
 struct Tmpfs(PathBuf);
@@ -33,7 +33,11 @@ impl Tmpfs {
     }
 
     fn remount(&self, how: &str) {
-        run(Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0)).ok();
+        // A signer that is still ending has its files open.
+        until("the remount", || {
+            run(Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0)).code
+                == 0
+        });
     }
 
     /// Writes until there is no room, to the last byte or to so many blocks before it.

@@ -49,7 +49,8 @@ impl Rig {
         rig
     }
 
-    fn held(&self, folder: &str) -> PathBuf {
+    /// The folder of what clients hold whole, or `torn`.
+    pub fn held(&self, folder: &str) -> PathBuf {
         self.root.join(folder)
     }
 
@@ -181,11 +182,16 @@ impl Rig {
 
     /// The auditor finds nothing wrong; its last line.
     pub fn audit(&self) -> String {
-        let mut audit = python();
-        audit.arg(repository("tests/auditor/audit.py"));
-        let said = run(audit.arg(self.root.join("ca")).arg(self.held("held")));
+        let said = self.audited();
         assert_eq!(said.code, 0, "{said:?}");
         said.out.lines().last().unwrap().to_owned()
+    }
+
+    /// What the auditor says.
+    pub fn audited(&self) -> Said {
+        let mut audit = python();
+        audit.arg(repository("tests/auditor/audit.py"));
+        run(audit.arg(self.root.join("ca")).arg(self.held("held")))
     }
 
     /// `hallpass ledger verify` finds nothing wrong; its line.
