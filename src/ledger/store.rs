@@ -120,7 +120,7 @@ impl Lock {
             .truncate(false)
             .mode(0o600)
             .open(database.with_extension("lock"))
-            .map_err(|why| say(&why))?;
+            .map_err(|why| say(&format!("{why}; the disk must be writable")))?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| say(&"this ledger is served already, by another process"))?;
         Ok(Self { _file: file })
