@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use ssh_key::PrivateKey;
 use ssh_key::public::KeyData;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -163,7 +163,14 @@ impl Listener {
         }
         let mut sockets = Vec::new();
         for address in &config.listen {
-            sockets.push(TcpListener::bind(address).await?);
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4(),
+                SocketAddr::V6(_) => TcpSocket::new_v6(),
+            }?;
+            // Not to wait for the last connections of the daemon before.
+            socket.set_reuseaddr(true)?;
+            socket.bind(*address)?;
+            sockets.push(socket.listen(BACKLOG)?);
         }
         let addresses = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         Ok(Self { sockets, addresses, config })
@@ -194,3 +201,8 @@ impl Listener {
         .ok();
     }
 }
+
+/// How many connections the kernel holds until they are accepted, if it may hold so many
+/// (`net.core.somaxconn`). With 128, as is usual, a storm fills it while others have the processor,
+/// and a person's first packet is dropped, which costs a second.
+const BACKLOG: u32 = 4096;

@@ -66,7 +66,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The peer knows of an enrolled key: it is the last to be cut.
+    /// The peer knows of an enrolled key: of its equals it is the last to be cut.
     pub(super) fn welcome(&self) {
         if let Some(stranger) = self.shared.book().strangers.get_mut(&self.id) {
             stranger.welcome = true;
@@ -173,8 +173,9 @@ impl Book {
         Ok((id, evicted))
     }
 
-    /// Who makes room for a newcomer whose source is so busy: of those from busier sources that
-    /// nobody knows, the oldest of the busiest; if all are known, of them.
+    /// Who makes room for a newcomer whose source is so busy: of those from the busiest source that
+    /// is busier, the oldest, and one that knows no enrolled key before one that does. Not the other
+    /// way round: public keys are public, and whoever held places with them would have newcomers cut.
     fn victim(&self, newcomer: (usize, usize)) -> Option<u64> {
         let busy = |stranger: &Stranger| (self.has(stranger.source), stranger.most);
         let busier = self
@@ -183,7 +184,7 @@ impl Book {
             .rev() // Of equals the last is taken, which is the oldest.
             .filter(|(_, stranger)| share(busy(stranger), newcomer).is_gt());
         let first = busier.max_by(|(_, a), (_, b)| {
-            b.welcome.cmp(&a.welcome).then_with(|| share(busy(a), busy(b)))
+            share(busy(a), busy(b)).then_with(|| b.welcome.cmp(&a.welcome))
         });
         first.map(|(id, _)| *id)
     }
