@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::penalties::Penalties;
-use super::places::{Evicted, Place, Places};
+use super::places::{Evicted, Full, Place, Places};
 use super::session::Session;
 use super::visit::{End, Ending, Visit};
 use super::wire::Wire;
@@ -72,11 +72,22 @@ impl<D: Commands> Doorman<D> {
                 self.away(source, "its source failed too often");
                 continue;
             }
-            match self.places.take(source.ip()) {
-                Ok((place, evicted)) => {
-                    drop(tokio::spawn(self.clone().serve(socket, source, place, evicted)));
+            let (place, evicted) = match self.places.take(source.ip()) {
+                Ok(taken) => taken,
+                Err(full) => {
+                    self.away(source, full.why());
+                    continue;
                 }
-                Err(full) => self.away(source, full.why()),
+            };
+            // In a rush connections come faster than those go that were cut for them.
+            let room = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => return,
+                room = timeout(GRACE, self.places.room()) => room,
+            };
+            match room {
+                Ok(()) => drop(tokio::spawn(self.clone().serve(socket, source, place, evicted))),
+                Err(_) => self.away(source, Full::All.why()),
             }
         }
     }

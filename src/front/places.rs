@@ -5,7 +5,7 @@
 //! login a source has few places and all sources together have some; when these are taken, the
 //! oldest connection of the busiest source is cut for a newcomer from a less busy one. So whoever
 //! holds places without logging in is in nobody's way but his own. After login places are a
-//! person's.
+//! person's. A newcomer waits until those that were cut are gone: they still have their sockets.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +23,7 @@ use crate::config::ca::Limits;
 pub(super) struct Places(Arc<Shared>);
 
 struct Shared {
+    most: usize,
     book: Mutex<Book>,
     /// Somebody left.
     left: Notify,
@@ -34,20 +35,35 @@ pub(super) type Evicted = oneshot::Receiver<()>;
 impl Places {
     /// So many as these limits say.
     pub(super) fn new(limits: Limits) -> Self {
+        let most = limits.connections;
         let book = Mutex::new(Book::new(limits));
-        Self(Arc::new(Shared { book, left: Notify::new() }))
+        Self(Arc::new(Shared { most, book, left: Notify::new() }))
     }
 
-    /// A place for a newcomer.
+    /// A place for a newcomer. The place must not be used before there is [room](Self::room).
     pub(super) fn take(&self, address: IpAddr) -> Result<(Place, Evicted), Full> {
         let (id, evicted) = self.0.book().enter(address)?;
         Ok((Place { id, person: None, shared: Arc::clone(&self.0) }, evicted))
     }
 
-    /// Resolves when every place is free. For one waiter.
+    /// Resolves when those that were cut are gone, as far as their sockets are needed.
+    pub(super) async fn room(&self) {
+        self.at_most(self.0.most).await;
+    }
+
+    /// Resolves when every place is free.
     pub(super) async fn empty(&self) {
-        while self.0.book().all > 0 {
-            self.0.left.notified().await;
+        self.at_most(0).await;
+    }
+
+    async fn at_most(&self, most: usize) {
+        loop {
+            // From here on no leaving is missed.
+            let left = self.0.left.notified();
+            if self.0.book().all <= most {
+                return;
+            }
+            left.await;
         }
     }
 }
@@ -88,16 +104,16 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.shared.book().leave(self.id, self.person.as_ref());
-        self.shared.left.notify_one();
+        self.shared.left.notify_waiters();
     }
 }
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
-    /// All places are taken.
+    /// All places are taken, by people or by sources that are no busier.
     All,
-    /// All that are for peers that have not logged in, and no source is busier.
+    /// All that are for peers that have not logged in, by sources that are no busier.
     Strangers,
     /// All of this source's.
     Source,
@@ -117,8 +133,10 @@ impl Full {
 /// Who is there. Knows nothing of sockets.
 struct Book {
     limits: Limits,
-    /// Also those that were cut and are not gone yet: they still have their sockets.
+    /// Also those that are neither strangers nor people's: they were cut and are not gone yet.
     all: usize,
+    /// How many are people's.
+    logged_in: usize,
     next: u64,
     /// Who has not logged in, oldest first.
     strangers: BTreeMap<u64, Stranger>,
@@ -140,6 +158,7 @@ impl Book {
         Self {
             limits,
             all: 0,
+            logged_in: 0,
             next: 0,
             strangers: BTreeMap::new(),
             sources: HashMap::new(),
@@ -148,17 +167,20 @@ impl Book {
     }
 
     fn enter(&mut self, address: IpAddr) -> Result<(u64, Evicted), Full> {
-        if self.all >= self.limits.connections {
-            return Err(Full::All);
-        }
         let source = source(&self.limits, address);
         let most = most(&self.limits, address);
         let has = self.has(source);
         if has >= most {
             return Err(Full::Source);
         }
-        if self.strangers.len() >= self.limits.unauthenticated {
-            let victim = self.victim((has, most)).ok_or(Full::Strangers)?;
+        let strangers = self.strangers.len();
+        let full = if strangers >= self.limits.unauthenticated {
+            Some(Full::Strangers)
+        } else {
+            (strangers + self.logged_in >= self.limits.connections).then_some(Full::All)
+        };
+        if let Some(full) = full {
+            let victim = self.victim((has, most)).ok_or(full)?;
             if let Some(victim) = self.no_stranger(victim) {
                 // One that is just leaving hears nothing.
                 victim.cut.send(()).ok();
@@ -204,6 +226,7 @@ impl Book {
         let has = self.people.entry(person.clone()).or_default();
         let room = *has < self.limits.per_person;
         *has += usize::from(room);
+        self.logged_in += usize::from(room);
         room
     }
 
@@ -211,6 +234,7 @@ impl Book {
         self.no_stranger(id);
         if let Some(person) = person {
             less(&mut self.people, person);
+            self.logged_in -= 1;
         }
         self.all -= 1;
     }
@@ -245,6 +269,10 @@ fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Waker};
+
     use super::*;
     use crate::config::ca::Network;
 
@@ -321,31 +349,60 @@ mod tests {
     }
 
     #[test]
-    fn who_was_cut_or_logged_in_is_counted_until_gone() {
+    fn strangers_make_room_where_people_take_all_places() {
+        let mut book = book(4, 4); // Eight in all.
+        let ana: PersonName = "ana".parse().unwrap();
+        for n in 0..5 {
+            let (id, _) = book.enter(from(n)).unwrap();
+            book.no_stranger(id);
+            assert!(book.greet(&ana));
+        }
+        let mut crowd: Vec<_> = (0..3).map(|_| book.enter(from(9)).unwrap().1).collect();
+        let (id, _) = book.enter(from(10)).unwrap();
+        assert!(cut(&mut crowd[0]) && !crowd[1..].iter_mut().any(cut));
+        assert_eq!(book.enter(from(9)).err(), Some(Full::All), "no source is busier");
+        book.leave(id, None);
+        book.enter(from(9)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn newcomers_wait_until_who_was_cut_is_gone() {
         let places = Places::new(Limits {
             per_source: 1,
             unauthenticated: 1,
-            connections: 3,
+            connections: 2,
             per_person: 1,
             ..Limits::default()
         });
+        let here = |room: &mut Pin<&mut dyn Future<Output = ()>>| {
+            let mut cx = Context::from_waker(Waker::noop());
+            room.as_mut().poll(&mut cx).is_ready()
+        };
         let (ana, bob): (PersonName, PersonName) = ("ana".parse().unwrap(), "bob".parse().unwrap());
         let mut first = places.take(from(1)).unwrap();
         let second = places.take(from(2)).unwrap();
         assert!(cut(&mut first.1));
+        places.room().await;
         let third = places.take(from(3)).unwrap();
-        assert_eq!(places.take(from(4)).err(), Some(Full::All), "the first are not gone yet");
-        drop((first, second));
+        let mut one: Pin<&mut dyn Future<Output = ()>> = pin!(places.room());
+        let mut another: Pin<&mut dyn Future<Output = ()>> = pin!(places.room());
+        assert!(!here(&mut one) && !here(&mut another), "the first are not gone yet");
+        drop(first);
+        assert!(here(&mut one) && here(&mut another));
+        drop(second);
         let (mut third, _) = third;
         assert!(third.logged_in(&ana) && third.logged_in(&ana));
         let (mut fourth, _) = places.take(from(3)).unwrap();
         assert!(!fourth.logged_in(&ana), "she has one");
         let (mut fifth, _) = places.take(from(3)).unwrap();
         assert!(fifth.logged_in(&bob));
+        assert_eq!(places.take(from(4)).err(), Some(Full::All), "both are people's");
         drop(third);
         assert!(fourth.logged_in(&ana));
         drop((fourth, fifth));
+        places.empty().await;
         let book = places.0.book();
-        assert_eq!((book.all, book.people.len(), book.sources.len()), (0, 0, 0));
+        let counts = (book.all, book.logged_in, book.people.len(), book.sources.len());
+        assert_eq!(counts, (0, 0, 0, 0));
     }
 }
