@@ -84,8 +84,12 @@ pub async fn log_in(
         let key = PrivateKeyWithHashAlg::new(person.key.clone(), None);
         match session.authenticate_publickey(&person.name, key).await {
             Ok(AuthResult::Success) => Ok(session),
+            // What the library makes of a connection that is gone.
+            Ok(AuthResult::Failure { remaining_methods, .. }) if remaining_methods.is_empty() => {
+                Err(format!("{CUT} at the login"))
+            }
             Ok(AuthResult::Failure { .. }) => Err("the login was refused".to_owned()),
-            Err(why) => Err(format!("{CUT} at the login: {}", kind(&why))),
+            Err(_) => Err(format!("{CUT} at the login")),
         }
     };
     timeout(PATIENCE, coming).await.unwrap_or_else(|_| Err("a login took too long".to_owned()))

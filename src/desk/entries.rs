@@ -13,6 +13,7 @@ use crate::certificate::time::UnixTime;
 use crate::ledger::facts;
 use crate::ledger::leaf::Kind;
 use crate::ledger::record;
+use crate::outside::clock::Reading;
 
 impl Desk {
     /// A refusal is an entry too, bounded, and never waited for.
@@ -42,10 +43,18 @@ impl Desk {
         );
     }
 
-    /// Writes the counts of refusals that are an hour old. To be called now and then.
-    pub fn record_counts(&self) {
-        let now = self.clock.now();
-        let due = self.state.lock().unwrap_or_else(PoisonError::into_inner).counts(now);
+    /// Writes the counts of refusals that are an hour old, and forgets grants that ended. To be called
+    /// now and then.
+    pub fn tend(&self) {
+        let Reading { now, jump } = self.clock.read();
+        let due = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            // By a clock that is not to be believed nothing has ended.
+            if jump.is_none() {
+                state.forget(now);
+            }
+            state.counts(now)
+        };
         for (person, count) in due {
             self.append_refusal(
                 now,

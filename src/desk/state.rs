@@ -53,31 +53,39 @@ impl State {
     /// Folds the ledger's entries that can still matter.
     pub fn rebuild(store: &Store, now: UnixTime) -> Result<Self, StoreError> {
         let horizon = now.minus(HORIZON);
-        let mut rows: Vec<Row> = Vec::new();
+        let mut from = 0;
         store.each_back(|row| {
+            from = row.index;
             let written =
                 row.facts.as_deref().and_then(|facts| serde_json::from_slice::<Header>(facts).ok());
-            let recent = written.is_none_or(|header| header.time >= horizon);
-            rows.push(row);
-            recent
+            written.is_none_or(|header| header.time >= horizon)
         })?;
+        // Read again rather than kept: a busy week has more entries than there is memory.
         let mut state = Self::default();
-        for row in rows.iter().rev() {
-            let kind = row
-                .leaf
-                .parse::<Leaf>()
-                .map_err(|why| StoreError(format!("entry {}: {why}", row.index)))?
-                .kind;
-            // Redacted facts decide nothing any more.
-            if let Some(facts) = &row.facts {
-                state.fold(Committed { index: row.index, kind, facts });
-                if kind == Kind::Refusal {
-                    state.refused_before(facts);
-                }
-            }
+        let mut unread = None;
+        store.each_from(from, |row| {
+            unread = state.refold(&row).err();
+            unread.is_none()
+        })?;
+        if let Some(why) = unread {
+            return Err(why);
         }
         state.forget(now);
         Ok(state)
+    }
+
+    /// Takes in an entry that a start found in the ledger.
+    fn refold(&mut self, row: &Row) -> Result<(), StoreError> {
+        let leaf = row.leaf.parse::<Leaf>();
+        let kind = leaf.map_err(|why| StoreError(format!("entry {}: {why}", row.index)))?.kind;
+        // Redacted facts decide nothing any more.
+        if let Some(facts) = &row.facts {
+            self.fold(Committed { index: row.index, kind, facts });
+            if kind == Kind::Refusal {
+                self.refused_before(facts);
+            }
+        }
+        Ok(())
     }
 
     /// Takes in one committed entry.
@@ -170,8 +178,8 @@ impl State {
         }
     }
 
-    /// Drops what time has ended.
-    fn forget(&mut self, now: UnixTime) {
+    /// Drops what time has ended: nobody else does for those who never ask for their status.
+    pub fn forget(&mut self, now: UnixTime) {
         self.grants.retain(|_, grants| {
             grants.retain(|grant| grant.ends > now);
             !grants.is_empty()
@@ -193,6 +201,26 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A pipeline asks for a certificate a second and never for its status: each grant stayed in
+    /// memory for as long as the daemon ran.
+    #[test]
+    fn grants_that_ended_are_forgotten_though_nobody_looks() {
+        let mut state = State::default();
+        let ends = |at: u64| UnixTime::from_secs(1_800_000_000 + at);
+        let facts = include_str!("../../tests/vectors/entry-1.facts.json");
+        for at in 0..1000 {
+            let ended = format!(r#""grant_ends":"{}""#, ends(at + 60));
+            let facts = facts.replace(r#""grant_ends":"2026-11-22T06:41:00Z""#, &ended);
+            state.fold(Committed { index: at, kind: Kind::Grant, facts: facts.as_bytes() });
+        }
+        let held = |state: &State| state.grants.values().map(Vec::len).sum::<usize>();
+        assert_eq!(held(&state), 1000);
+        state.forget(ends(999));
+        assert_eq!(held(&state), 60);
+        state.forget(ends(1060));
+        assert!(state.grants.is_empty());
+    }
 
     #[test]
     fn ten_refusals_an_hour_have_an_entry_and_one_stands_for_the_rest() {

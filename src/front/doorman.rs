@@ -72,7 +72,13 @@ impl<D: Commands> Doorman<D> {
                 self.away(source, "its source failed too often");
                 continue;
             }
-            let (place, evicted) = match self.places.take(source.ip()) {
+            // A place may be free in a moment. Who comes meanwhile waits in the kernel's queue.
+            let taken = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => return,
+                taken = self.places.take(source.ip()) => taken,
+            };
+            let (place, evicted) = match taken {
                 Ok(taken) => taken,
                 Err(full) => {
                     self.away(source, full.why());
@@ -101,7 +107,7 @@ impl<D: Commands> Doorman<D> {
         evicted: Evicted,
     ) {
         socket.set_nodelay(true).ok();
-        let visit = Arc::new(Visit::new(source, self.stopped.clone()));
+        let visit = Arc::new(Visit::new(source, self.stopped.clone(), place.spoke()));
         let end = self.attend(socket, &visit, place, evicted).await;
         if let Some(fault) = visit.fault(&end) {
             self.penalties.charge(source.ip(), fault);

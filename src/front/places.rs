@@ -6,13 +6,21 @@
 //! oldest connection of the busiest source is cut for a newcomer from a less busy one. So whoever
 //! holds places without logging in is in nobody's way but his own. After login places are a
 //! person's. A newcomer waits until those that were cut are gone: they still have their sockets.
+//!
+//! Nobody is cut before there was time to do something. After a restart everybody comes at once, and
+//! if each newcomer cut somebody who is half logged in, hardly anybody would ever get in. So newcomers
+//! wait, in the kernel's queue, for a place that a login makes free. Who says nothing has a moment
+//! only, or a storm of silent connections would keep people waiting.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{self, AtomicBool};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 use crate::certificate::cidr::network_of;
 use crate::certificate::names::PersonName;
@@ -25,9 +33,17 @@ pub(super) struct Places(Arc<Shared>);
 struct Shared {
     most: usize,
     book: Mutex<Book>,
-    /// Somebody left.
+    /// Somebody left, or logged in.
     left: Notify,
 }
+
+/// How long a connection that says nothing is not cut for another. A storm of two thousand a second
+/// finds no connection younger than that, in the places there are unless the configuration says less.
+const SILENT: Duration = Duration::from_millis(50);
+
+/// How long one is not cut that exchanges keys: several times what a login takes while all places
+/// before login are busy with one.
+const SPEAKING: Duration = Duration::from_secs(1);
 
 /// Resolves with a value when the place was needed for somebody else.
 pub(super) type Evicted = oneshot::Receiver<()>;
@@ -40,10 +56,24 @@ impl Places {
         Self(Arc::new(Shared { most, book, left: Notify::new() }))
     }
 
-    /// A place for a newcomer. The place must not be used before there is [room](Self::room).
-    pub(super) fn take(&self, address: IpAddr) -> Result<(Place, Evicted), Full> {
-        let (id, evicted) = self.0.book().enter(address)?;
-        Ok((Place { id, person: None, shared: Arc::clone(&self.0) }, evicted))
+    /// A place for a newcomer, perhaps after a moment. The place must not be used before there is
+    /// [room](Self::room).
+    pub(super) async fn take(&self, address: IpAddr) -> Result<(Place, Evicted), Full> {
+        loop {
+            // From here on no leaving is missed.
+            let left = self.0.left.notified();
+            let entered = self.0.book().enter(address, Instant::now());
+            match entered {
+                Ok(Entered { id, evicted, spoke }) => {
+                    return Ok((
+                        Place { id, person: None, spoke, shared: self.0.clone() },
+                        evicted,
+                    ));
+                }
+                Err(NoPlace::Yet(time)) => drop(timeout(time, left).await),
+                Err(NoPlace::Full(full)) => return Err(full),
+            }
+        }
     }
 
     /// Resolves when those that were cut are gone, as far as their sockets are needed.
@@ -78,10 +108,16 @@ impl Shared {
 pub(super) struct Place {
     id: u64,
     person: Option<PersonName>,
+    spoke: Arc<AtomicBool>,
     shared: Arc<Shared>,
 }
 
 impl Place {
+    /// To be set when the peer has said more than a greeting.
+    pub(super) fn spoke(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.spoke)
+    }
+
     /// The peer knows of an enrolled key: of its equals it is the last to be cut.
     pub(super) fn welcome(&self) {
         if let Some(stranger) = self.shared.book().strangers.get_mut(&self.id) {
@@ -97,6 +133,8 @@ impl Place {
         if self.person.is_none() && book.greet(person) {
             self.person = Some(person.clone());
         }
+        drop(book);
+        self.shared.left.notify_waiters();
         self.person.is_some()
     }
 }
@@ -130,6 +168,22 @@ impl Full {
     }
 }
 
+/// A newcomer that has a place.
+struct Entered {
+    id: u64,
+    evicted: Evicted,
+    spoke: Arc<AtomicBool>,
+}
+
+/// Why a newcomer has no place.
+#[derive(Debug, PartialEq, Eq)]
+enum NoPlace {
+    /// There will be one after this time, or when somebody leaves or logs in.
+    Yet(Duration),
+    /// There will be none.
+    Full(Full),
+}
+
 /// Who is there. Knows nothing of sockets.
 struct Book {
     limits: Limits,
@@ -150,7 +204,17 @@ struct Stranger {
     /// What its source may have.
     most: usize,
     welcome: bool,
+    since: Instant,
+    spoke: Arc<AtomicBool>,
     cut: oneshot::Sender<()>,
+}
+
+impl Stranger {
+    /// Until when it is not cut for somebody else.
+    fn until(&self) -> Instant {
+        let spoke = self.spoke.load(atomic::Ordering::Relaxed);
+        self.since + if spoke { SPEAKING } else { SILENT }
+    }
 }
 
 impl Book {
@@ -166,12 +230,12 @@ impl Book {
         }
     }
 
-    fn enter(&mut self, address: IpAddr) -> Result<(u64, Evicted), Full> {
+    fn enter(&mut self, address: IpAddr, now: Instant) -> Result<Entered, NoPlace> {
         let source = source(&self.limits, address);
         let most = most(&self.limits, address);
         let has = self.has(source);
         if has >= most {
-            return Err(Full::Source);
+            return Err(NoPlace::Full(Full::Source));
         }
         let strangers = self.strangers.len();
         let full = if strangers >= self.limits.unauthenticated {
@@ -180,7 +244,10 @@ impl Book {
             (strangers + self.logged_in >= self.limits.connections).then_some(Full::All)
         };
         if let Some(full) = full {
-            let victim = self.victim((has, most)).ok_or(full)?;
+            let (victim, until) = self.victim((has, most)).ok_or(NoPlace::Full(full))?;
+            if until > now {
+                return Err(NoPlace::Yet(until - now));
+            }
             if let Some(victim) = self.no_stranger(victim) {
                 // One that is just leaving hears nothing.
                 victim.cut.send(()).ok();
@@ -191,24 +258,30 @@ impl Book {
         self.next += 1;
         self.all += 1;
         *self.sources.entry(source).or_default() += 1;
-        self.strangers.insert(id, Stranger { source, most, welcome: false, cut });
-        Ok((id, evicted))
+        let spoke = Arc::<AtomicBool>::default();
+        let stranger =
+            Stranger { source, most, welcome: false, since: now, spoke: spoke.clone(), cut };
+        self.strangers.insert(id, stranger);
+        Ok(Entered { id, evicted, spoke })
     }
 
-    /// Who makes room for a newcomer whose source is so busy: of those from the busiest source that
-    /// is busier, the oldest, and one that knows no enrolled key before one that does. Not the other
-    /// way round: public keys are public, and whoever held places with them would have newcomers cut.
-    fn victim(&self, newcomer: (usize, usize)) -> Option<u64> {
+    /// Who makes room for a newcomer whose source is so busy, and from when on: of those from the
+    /// busiest source that is busier, the one whose time ends first, and one that knows no enrolled
+    /// key before one that does. Not the other way round: public keys are public, and whoever held
+    /// places with them would have newcomers cut.
+    fn victim(&self, newcomer: (usize, usize)) -> Option<(u64, Instant)> {
         let busy = |stranger: &Stranger| (self.has(stranger.source), stranger.most);
         let busier = self
             .strangers
             .iter()
             .rev() // Of equals the last is taken, which is the oldest.
-            .filter(|(_, stranger)| share(busy(stranger), newcomer).is_gt());
-        let first = busier.max_by(|(_, a), (_, b)| {
-            share(busy(a), busy(b)).then_with(|| b.welcome.cmp(&a.welcome))
+            .filter(|(_, stranger)| share(busy(stranger), newcomer).is_gt())
+            .map(|(id, stranger)| (*id, stranger, stranger.until()));
+        let first = busier.max_by(|(_, a, a_until), (_, b, b_until)| {
+            let busiest = share(busy(a), busy(b));
+            busiest.then_with(|| b.welcome.cmp(&a.welcome)).then_with(|| b_until.cmp(a_until))
         });
-        first.map(|(id, _)| *id)
+        first.map(|(id, _, until)| (id, until))
     }
 
     fn has(&self, source: IpAddr) -> usize {
@@ -285,6 +358,21 @@ mod tests {
         [203, 0, 113, last].into()
     }
 
+    /// A newcomer, each a second and a half after the one before.
+    fn enter(book: &mut Book, address: IpAddr) -> Result<Entered, NoPlace> {
+        let since = book.strangers.values().map(|stranger| stranger.since).max();
+        let now = since.unwrap_or_else(Instant::now) + Duration::from_millis(1500);
+        book.enter(address, now)
+    }
+
+    fn full(entered: Result<Entered, NoPlace>) -> Option<Full> {
+        match entered {
+            Err(NoPlace::Full(full)) => Some(full),
+            Err(NoPlace::Yet(time)) => panic!("after {time:?}"),
+            Ok(_) => None,
+        }
+    }
+
     fn cut(evicted: &mut Evicted) -> bool {
         evicted.try_recv().is_ok()
     }
@@ -293,44 +381,77 @@ mod tests {
     fn a_source_has_its_share_and_an_ipv6_source_is_a_network() {
         let mut book = book(2, 100);
         for address in ["203.0.113.1", "::ffff:203.0.113.1"] {
-            book.enter(address.parse().unwrap()).unwrap();
+            enter(&mut book, address.parse().unwrap()).unwrap();
         }
-        assert_eq!(book.enter(from(1)).err(), Some(Full::Source));
-        book.enter(from(2)).unwrap();
+        assert_eq!(full(enter(&mut book, from(1))), Some(Full::Source));
+        enter(&mut book, from(2)).unwrap();
         for address in ["2001:db8::1", "2001:db8::ffff:0:0:1"] {
-            book.enter(address.parse().unwrap()).unwrap();
+            enter(&mut book, address.parse().unwrap()).unwrap();
         }
-        assert_eq!(book.enter("2001:db8::2".parse().unwrap()).err(), Some(Full::Source));
-        book.enter("2001:db8:0:1::1".parse().unwrap()).unwrap();
+        assert_eq!(full(enter(&mut book, "2001:db8::2".parse().unwrap())), Some(Full::Source));
+        enter(&mut book, "2001:db8:0:1::1".parse().unwrap()).unwrap();
     }
 
     #[test]
     fn the_oldest_of_the_busiest_source_makes_room() {
         let mut book = book(4, 8);
-        let mut alone = book.enter(from(1)).unwrap().1;
-        let mut pair: Vec<_> = (0..2).map(|_| book.enter(from(2)).unwrap().1).collect();
-        let mut crowd: Vec<_> = (0..4).map(|_| book.enter(from(3)).unwrap().1).collect();
-        let mut late = book.enter(from(4)).unwrap().1;
-        book.enter(from(5)).unwrap();
+        let mut alone = enter(&mut book, from(1)).unwrap().evicted;
+        let mut pair: Vec<_> = (0..2).map(|_| enter(&mut book, from(2)).unwrap().evicted).collect();
+        let mut crowd: Vec<_> =
+            (0..4).map(|_| enter(&mut book, from(3)).unwrap().evicted).collect();
+        let mut late = enter(&mut book, from(4)).unwrap().evicted;
+        enter(&mut book, from(5)).unwrap();
         assert!(cut(&mut crowd[0]) && !crowd[1..].iter_mut().any(cut));
         // The pair's third comes: the crowd, of three now, is the busier still.
-        book.enter(from(2)).unwrap();
+        enter(&mut book, from(2)).unwrap();
         assert!(cut(&mut crowd[1]) && !pair.iter_mut().any(cut));
         // The crowd itself is no reason to cut somebody who has no more.
-        book.enter(from(3)).unwrap();
+        enter(&mut book, from(3)).unwrap();
         assert!(cut(&mut pair[0]));
-        assert_eq!(book.enter(from(3)).err(), Some(Full::Strangers));
+        assert_eq!(full(enter(&mut book, from(3))), Some(Full::Strangers));
         assert!(!cut(&mut alone) && !cut(&mut late));
     }
 
     #[test]
     fn a_newcomer_gets_in_among_sources_of_one_connection_each() {
         let mut book = book(16, 100);
-        let mut crowd: Vec<_> = (0..100).map(|n| book.enter(from(n)).unwrap()).collect();
+        let mut crowd: Vec<_> = (0..100).map(|n| enter(&mut book, from(n)).unwrap()).collect();
         // Whoever waits for a passphrase is not the first to go, even the oldest.
-        book.strangers.get_mut(&crowd[0].0).unwrap().welcome = true;
-        book.enter(from(200)).unwrap();
-        assert!(!cut(&mut crowd[0].1) && cut(&mut crowd[1].1));
+        book.strangers.get_mut(&crowd[0].id).unwrap().welcome = true;
+        enter(&mut book, from(200)).unwrap();
+        assert!(!cut(&mut crowd[0].evicted) && cut(&mut crowd[1].evicted));
+    }
+
+    /// After a restart everybody comes at once. Each newcomer cut somebody who was half logged in, who
+    /// came again and cut somebody: of two thousand, four hundred were in after two minutes.
+    #[test]
+    fn who_is_logging_in_has_time_to_and_newcomers_wait() {
+        let mut book = book(16, 100);
+        let now = Instant::now();
+        let mut herd: Vec<_> = (0..100).map(|n| book.enter(from(n), now).unwrap()).collect();
+        let speaks = |one: &Entered| one.spoke.store(true, atomic::Ordering::Relaxed);
+        let at = |book: &mut Book, after| {
+            book.enter(from(200), now + after).map(|new| {
+                speaks(&new);
+                new.id
+            })
+        };
+        let ms = Duration::from_millis;
+        assert_eq!(at(&mut book, ms(20)), Err(NoPlace::Yet(ms(30))));
+        herd.iter().for_each(speaks);
+        assert_eq!(at(&mut book, ms(60)), Err(NoPlace::Yet(ms(940))));
+        assert!(!herd.iter_mut().any(|one| cut(&mut one.evicted)));
+        // A login makes room, and so does the first who says nothing.
+        book.no_stranger(herd[7].id);
+        assert_eq!(at(&mut book, ms(60)), Ok(100));
+        herd[40].spoke.store(false, atomic::Ordering::Relaxed);
+        assert_eq!(at(&mut book, ms(60)), Ok(101));
+        assert!(cut(&mut herd[40].evicted));
+        // Nobody has a place for ever: the time of the first is over.
+        assert_eq!(at(&mut book, ms(1000)), Ok(102));
+        assert!(
+            cut(&mut herd[0].evicted) && !herd[1..].iter_mut().any(|one| cut(&mut one.evicted))
+        );
     }
 
     #[test]
@@ -342,9 +463,11 @@ mod tests {
             penalties: false,
         };
         book.limits.network.push(office);
-        let mut office: Vec<_> = (0..8).map(|_| book.enter(from(1)).unwrap().1).collect();
-        let mut crowd: Vec<_> = (0..2).map(|_| book.enter(from(9)).unwrap().1).collect();
-        book.enter(from(1)).unwrap();
+        let mut office: Vec<_> =
+            (0..8).map(|_| enter(&mut book, from(1)).unwrap().evicted).collect();
+        let mut crowd: Vec<_> =
+            (0..2).map(|_| enter(&mut book, from(9)).unwrap().evicted).collect();
+        enter(&mut book, from(1)).unwrap();
         assert!(cut(&mut crowd[0]) && !office.iter_mut().any(cut));
     }
 
@@ -353,16 +476,17 @@ mod tests {
         let mut book = book(4, 4); // Eight in all.
         let ana: PersonName = "ana".parse().unwrap();
         for n in 0..5 {
-            let (id, _) = book.enter(from(n)).unwrap();
+            let id = enter(&mut book, from(n)).unwrap().id;
             book.no_stranger(id);
             assert!(book.greet(&ana));
         }
-        let mut crowd: Vec<_> = (0..3).map(|_| book.enter(from(9)).unwrap().1).collect();
-        let (id, _) = book.enter(from(10)).unwrap();
+        let mut crowd: Vec<_> =
+            (0..3).map(|_| enter(&mut book, from(9)).unwrap().evicted).collect();
+        let id = enter(&mut book, from(10)).unwrap().id;
         assert!(cut(&mut crowd[0]) && !crowd[1..].iter_mut().any(cut));
-        assert_eq!(book.enter(from(9)).err(), Some(Full::All), "no source is busier");
+        assert_eq!(full(enter(&mut book, from(9))), Some(Full::All), "no source is busier");
         book.leave(id, None);
-        book.enter(from(9)).unwrap();
+        enter(&mut book, from(9)).unwrap();
     }
 
     #[tokio::test]
@@ -379,11 +503,11 @@ mod tests {
             room.as_mut().poll(&mut cx).is_ready()
         };
         let (ana, bob): (PersonName, PersonName) = ("ana".parse().unwrap(), "bob".parse().unwrap());
-        let mut first = places.take(from(1)).unwrap();
-        let second = places.take(from(2)).unwrap();
+        let mut first = places.take(from(1)).await.unwrap();
+        let second = places.take(from(2)).await.unwrap();
         assert!(cut(&mut first.1));
         places.room().await;
-        let third = places.take(from(3)).unwrap();
+        let third = places.take(from(3)).await.unwrap();
         let mut one: Pin<&mut dyn Future<Output = ()>> = pin!(places.room());
         let mut another: Pin<&mut dyn Future<Output = ()>> = pin!(places.room());
         assert!(!here(&mut one) && !here(&mut another), "the first are not gone yet");
@@ -392,11 +516,11 @@ mod tests {
         drop(second);
         let (mut third, _) = third;
         assert!(third.logged_in(&ana) && third.logged_in(&ana));
-        let (mut fourth, _) = places.take(from(3)).unwrap();
+        let (mut fourth, _) = places.take(from(3)).await.unwrap();
         assert!(!fourth.logged_in(&ana), "she has one");
-        let (mut fifth, _) = places.take(from(3)).unwrap();
+        let (mut fifth, _) = places.take(from(3)).await.unwrap();
         assert!(fifth.logged_in(&bob));
-        assert_eq!(places.take(from(4)).err(), Some(Full::All), "both are people's");
+        assert_eq!(places.take(from(4)).await.err(), Some(Full::All), "both are people's");
         drop(third);
         assert!(fourth.logged_in(&ana));
         drop((fourth, fifth));

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -86,6 +86,8 @@ pub(super) struct Visit {
     pub(super) source: SocketAddr,
     /// What the socket needs to know.
     pub(super) phase: Phase,
+    /// See [`Place::spoke`](super::places::Place::spoke).
+    spoke: Arc<AtomicBool>,
     since: Instant,
     /// Person and key fingerprint, once logged in.
     who: OnceLock<(String, String)>,
@@ -101,10 +103,15 @@ pub(super) struct Visit {
 
 impl Visit {
     /// A connection that was just accepted.
-    pub(super) fn new(source: SocketAddr, stopped: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(
+        source: SocketAddr,
+        stopped: watch::Receiver<bool>,
+        spoke: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             source,
             phase: Phase::default(),
+            spoke,
             since: Instant::now(),
             who: OnceLock::new(),
             refused: Mutex::new(None),
@@ -149,6 +156,13 @@ impl Visit {
                 return *ending;
             }
             self.ended.notified().await;
+        }
+    }
+
+    /// So many bytes came before the login. The first of them are a greeting.
+    pub(super) fn heard(&self, read: u64) {
+        if read > GREETING {
+            self.spoke.store(true, Ordering::Relaxed);
         }
     }
 
@@ -264,6 +278,9 @@ impl Drop for Answering {
         self.0.answers.send_modify(|answers| *answers -= 1);
     }
 }
+
+/// The longest greeting (RFC 4253, section 4.2). Whoever says more exchanges keys.
+const GREETING: u64 = 255;
 
 /// What a connection may send before it is logged in.
 const BEFORE_LOGIN: u64 = 256 << 10;

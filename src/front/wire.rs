@@ -115,6 +115,9 @@ impl AsyncRead for Wire {
         let more = buf.filled().len().saturating_sub(before);
         if more > 0 {
             self.read += more as u64;
+            if self.visit.phase.get() == LOGIN {
+                self.visit.heard(self.read);
+            }
             self.acknowledge();
         }
         read

@@ -14,6 +14,7 @@ mod crash;
 mod disk;
 mod edge;
 mod first_certificate;
+mod generator;
 mod keys;
 mod load;
 mod operator;

@@ -206,6 +206,19 @@ pub fn fault_points() -> PathBuf {
     dir
 }
 
+/// The load generator, built from these very sources.
+pub fn load_generator() -> Command {
+    let program = prepared("HALLPASS_LOAD", "target/load-generator/load");
+    let built = std::fs::metadata(&program).unwrap().modified().unwrap();
+    let newer = newest(&repository("benches/load"));
+    assert!(
+        newer <= built,
+        "{} is older than its source: scripts/test builds it",
+        program.display()
+    );
+    Command::new(program)
+}
+
 /// When the newest file below a folder was written.
 fn newest(dir: &Path) -> std::time::SystemTime {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());

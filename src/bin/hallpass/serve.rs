@@ -50,12 +50,12 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
         let desk = Arc::new(Counter { desk, trust });
         desk.desk.record_texts().await?;
-        let counting = Arc::clone(&desk);
+        let tended = Arc::clone(&desk);
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_secs(60)).await;
                 // Reads the clock too, so that the watch over it sees its pace where nobody asks.
-                counting.desk.record_counts();
+                tended.desk.tend();
             }
         });
         for address in listener.addresses() {
