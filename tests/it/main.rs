@@ -20,6 +20,7 @@ mod operator;
 mod process;
 mod promises;
 mod readme;
+mod rollback;
 mod sshd;
 mod stories;
 mod voice;
