@@ -21,6 +21,7 @@ mod process;
 mod promises;
 mod readme;
 mod rollback;
+mod rotation;
 mod sshd;
 mod stories;
 mod voice;
