@@ -46,6 +46,9 @@ pub struct Front {
     /// How long a login may take.
     #[serde(default = "Front::default_login_deadline")]
     pub login_deadline: Span,
+    /// How long a client that is logged in may say nothing until it is asked whether it is still there.
+    #[serde(default = "Front::default_keepalive")]
+    pub keepalive: Span,
     /// Whether TCP_QUICKACK is set again after each read until the command runs. Off, a stock client
     /// loses 40 ms to delayed acknowledgements in one login of four.
     #[serde(default = "Front::default_quickack")]
@@ -146,6 +149,9 @@ impl Limits {
 
 impl Front {
     fn default_login_deadline() -> Span {
+        Span::secs(20)
+    }
+    fn default_keepalive() -> Span {
         Span::secs(20)
     }
     fn default_quickack() -> bool {

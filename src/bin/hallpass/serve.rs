@@ -39,6 +39,7 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         front::descriptors::fit(&mut limits)?;
         let door = front::Config {
             login_deadline: Duration::from_secs(ca.front.login_deadline.as_secs()),
+            keepalive: Duration::from_secs(ca.front.keepalive.as_secs()),
             limits,
             quickack: ca.front.quickack,
             ..front::Config::new(ca.front.listen.clone(), host_key)
