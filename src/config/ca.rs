@@ -187,7 +187,13 @@ impl Ledger {
         self.database.with_file_name("reserve")
     }
 
-    /// Its size in bytes.
+    /// Where the daemon says whether certificates are issued, for `hallpass health`: one line,
+    /// `issuing` or `fault: ` and why.
+    pub fn standing(&self) -> PathBuf {
+        self.database.with_file_name("standing")
+    }
+
+    /// The reserve's size in bytes.
     pub fn reserve_bytes(&self) -> u64 {
         self.reserve_mib.saturating_mul(1024 * 1024)
     }

@@ -234,7 +234,7 @@ fn whoever_does_not_answer_any_more_is_gone_and_whoever_answers_stays() {
         });
         child
     };
-    let (mut ana, mut bob) = (hold("ana"), hold("bob"));
+    let (mut ana, bob) = (hold("ana"), hold("bob"));
     signal(bob.id(), "STOP");
     let gone = || {
         let ended = |line: &String| line.contains("connection ended") && line.contains("\"bob\"");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::ca::Ca;
-use crate::process::{Said, run};
+use crate::process::{Said, run, until};
 
 /// What of a stopped CA's state is the daemon's: everything but the signer's mark and list.
 const DAEMONS: [&str; 4] = ["ledger.db", "ledger.db-wal", "ledger.db-shm", "checkpoint"];
@@ -73,6 +73,12 @@ fn an_old_copy_is_noticed_and_the_first_entry_that_is_gone_named() {
     assert!(said.code == 1 && said.err.contains(&named), "{said:?}");
     ca.restart_after_stop();
     lost(&ca);
+    // The door answers and people are refused and told who they are: health says that it is not well.
+    until("health", || {
+        let said = ca.operator(&["health"]);
+        let named = said.out.lines().find(|line| line.starts_with("FAIL  certificates: fault: "));
+        said.code == 1 && named.is_some_and(|line| line.contains("hallpass ledger recover"))
+    });
 }
 
 #[test]

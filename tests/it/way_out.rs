@@ -336,6 +336,7 @@ fn health_says_what_is_wrong() {
         .unwrap();
     let said = ca.operator(&["health"]);
     assert!(said.code == 0 && said.out.lines().all(|line| line.starts_with("ok    ")), "{said:?}");
+    assert_eq!(said.out.lines().count(), 4);
     assert_eq!(ca.daemon.stop(), 0);
     let said = ca.operator(&["health"]);
     assert!(
