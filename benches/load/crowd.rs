@@ -167,10 +167,10 @@ impl Crowd {
         while begun.elapsed() < BACK {
             // Somebody else each time, or one person would have more than the signer gives.
             let number = rand::rng().random_range(people * 64..people * 65);
-            if let Some(session) = self.0.come(number).await {
-                if self.0.certificate(&session).await {
-                    return Some(begun.elapsed());
-                }
+            if let Some(session) = self.0.come(number).await
+                && self.0.certificate(&session).await
+            {
+                return Some(begun.elapsed());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -7,10 +7,10 @@
 //! holds places without logging in is in nobody's way but his own. After login places are a
 //! person's. A newcomer waits until those that were cut are gone: they still have their sockets.
 //!
-//! Nobody is cut before there was time to do something. After a restart everybody comes at once, and
-//! if each newcomer cut somebody who is half logged in, hardly anybody would ever get in. So newcomers
-//! wait, in the kernel's queue, for a place that a login makes free. Who says nothing has a moment
-//! only, or a storm of silent connections would keep people waiting.
+//! After a restart everybody comes at once, and if each newcomer cut somebody who is half logged in,
+//! hardly anybody would ever get in. So, while people get in, nobody is cut before there was time to
+//! log in: newcomers wait, in the kernel's queue, for a place that a login makes free. While nobody
+//! gets in they do not wait, or whoever holds all places would keep people out.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -37,12 +37,15 @@ struct Shared {
     left: Notify,
 }
 
-/// How long a connection that says nothing is not cut for another. A storm of two thousand a second
-/// finds no connection younger than that, in the places there are unless the configuration says less.
+/// So long after a login people are getting in.
+const GETTING_IN: Duration = Duration::from_millis(250);
+
+/// How long a connection that says nothing is not cut for another while people get in. A storm of two
+/// thousand a second finds none that is younger, where as many places are as usual.
 const SILENT: Duration = Duration::from_millis(50);
 
-/// How long one is not cut that exchanges keys: several times what a login takes while all places
-/// before login are busy with one.
+/// The same of one that exchanges keys: several times what a login takes while all places before
+/// login are busy with one.
 const SPEAKING: Duration = Duration::from_secs(1);
 
 /// Resolves with a value when the place was needed for somebody else.
@@ -130,7 +133,7 @@ impl Place {
     pub(super) fn logged_in(&mut self, person: &PersonName) -> bool {
         let mut book = self.shared.book();
         book.no_stranger(self.id);
-        if self.person.is_none() && book.greet(person) {
+        if self.person.is_none() && book.greet(person, Instant::now()) {
             self.person = Some(person.clone());
         }
         drop(book);
@@ -191,6 +194,8 @@ struct Book {
     all: usize,
     /// How many are people's.
     logged_in: usize,
+    /// When the last of them logged in.
+    got_in: Option<Instant>,
     next: u64,
     /// Who has not logged in, oldest first.
     strangers: BTreeMap<u64, Stranger>,
@@ -223,6 +228,7 @@ impl Book {
             limits,
             all: 0,
             logged_in: 0,
+            got_in: None,
             next: 0,
             strangers: BTreeMap::new(),
             sources: HashMap::new(),
@@ -245,8 +251,9 @@ impl Book {
         };
         if let Some(full) = full {
             let (victim, until) = self.victim((has, most)).ok_or(NoPlace::Full(full))?;
-            if until > now {
-                return Err(NoPlace::Yet(until - now));
+            let getting_in = self.got_in.map_or(now, |then| then + GETTING_IN);
+            if until.min(getting_in) > now {
+                return Err(NoPlace::Yet(until.min(getting_in) - now));
             }
             if let Some(victim) = self.no_stranger(victim) {
                 // One that is just leaving hears nothing.
@@ -295,11 +302,14 @@ impl Book {
         Some(stranger)
     }
 
-    fn greet(&mut self, person: &PersonName) -> bool {
+    fn greet(&mut self, person: &PersonName, now: Instant) -> bool {
         let has = self.people.entry(person.clone()).or_default();
         let room = *has < self.limits.per_person;
         *has += usize::from(room);
         self.logged_in += usize::from(room);
+        if room {
+            self.got_in = Some(now);
+        }
         room
     }
 

@@ -87,26 +87,48 @@ fn who_is_logging_in_has_time_to_and_newcomers_wait() {
     let now = Instant::now();
     let mut herd: Vec<_> = (0..100).map(|n| book.enter(from(n), now).unwrap()).collect();
     let speaks = |one: &Entered| one.spoke.store(true, atomic::Ordering::Relaxed);
-    let at = |book: &mut Book, after| {
-        book.enter(from(200), now + after).map(|new| {
+    let at = |book: &mut Book, n, after| {
+        book.enter(from(n), now + after).map(|new| {
             speaks(&new);
             new.id
         })
     };
     let ms = Duration::from_millis;
-    assert_eq!(at(&mut book, ms(20)), Err(NoPlace::Yet(ms(30))));
+    let ana: PersonName = "ana".parse().unwrap();
+    // While people get in, who says nothing has a moment, and who exchanges keys has longer.
+    assert!(book.greet(&ana, now));
+    assert_eq!(at(&mut book, 200, ms(20)), Err(NoPlace::Yet(ms(30))));
     herd.iter().for_each(speaks);
-    assert_eq!(at(&mut book, ms(60)), Err(NoPlace::Yet(ms(940))));
+    assert_eq!(at(&mut book, 201, ms(60)), Err(NoPlace::Yet(ms(190))));
     assert!(!herd.iter_mut().any(|one| cut(&mut one.evicted)));
     // A login makes room, and so does the first who says nothing.
     book.no_stranger(herd[7].id);
-    assert_eq!(at(&mut book, ms(60)), Ok(100));
+    assert_eq!(at(&mut book, 202, ms(60)), Ok(100));
     herd[40].spoke.store(false, atomic::Ordering::Relaxed);
-    assert_eq!(at(&mut book, ms(60)), Ok(101));
+    assert_eq!(at(&mut book, 203, ms(60)), Ok(101));
     assert!(cut(&mut herd[40].evicted));
     // Nobody has a place for ever: the time of the first is over.
-    assert_eq!(at(&mut book, ms(1000)), Ok(102));
+    assert!(book.greet(&ana, now + ms(900)));
+    assert_eq!(at(&mut book, 204, ms(990)), Err(NoPlace::Yet(ms(10))));
+    assert_eq!(at(&mut book, 205, ms(1000)), Ok(102));
     assert!(cut(&mut herd[0].evicted) && !herd[1..].iter_mut().any(|one| cut(&mut one.evicted)));
+}
+
+/// Somebody begins to exchange keys in all places at once and stops there, again and again. Nobody
+/// logs in, so newcomers wait for none of that.
+#[test]
+fn whoever_holds_all_places_keeps_nobody_waiting() {
+    let mut book = book(1, 100);
+    let now = Instant::now();
+    let enter = |book: &mut Book, n: u8, after| {
+        let new = book.enter(from(n), now + Duration::from_millis(after)).unwrap();
+        new.spoke.store(true, atomic::Ordering::Relaxed);
+        new
+    };
+    assert!(book.greet(&"ana".parse().unwrap(), now));
+    let mut crowd: Vec<_> = (0..100).map(|n| enter(&mut book, n, 250)).collect();
+    let _person = enter(&mut book, 200, 250);
+    assert!(cut(&mut crowd[0].evicted));
 }
 
 #[test]
@@ -131,7 +153,7 @@ fn strangers_make_room_where_people_take_all_places() {
     for n in 0..5 {
         let id = enter(&mut book, from(n)).unwrap().id;
         book.no_stranger(id);
-        assert!(book.greet(&ana));
+        assert!(book.greet(&ana, Instant::now()));
     }
     let mut crowd: Vec<_> = (0..3).map(|_| enter(&mut book, from(9)).unwrap().evicted).collect();
     let id = enter(&mut book, from(10)).unwrap().id;
