@@ -129,6 +129,11 @@ impl Daemon {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// Waits for the end that it comes to by itself.
+    pub fn end(&mut self) -> i32 {
+        wait(&mut self.child, "a daemon that ends by itself")
+    }
+
     /// Ends it as a power cut would, and waits.
     pub fn kill(&mut self) {
         self.child.kill().ok();
