@@ -24,6 +24,8 @@ mod operator;
 mod process;
 mod promises;
 mod readme;
+mod rollback;
+mod rotation;
 mod sshd;
 mod stories;
 mod voice;
