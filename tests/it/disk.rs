@@ -35,7 +35,8 @@ impl Tmpfs {
     fn remount(&self, how: &str) {
         // A signer that is still ending has its files open.
         until("the remount", || {
-            run(Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0)).code
+            run(Command::new("mount").args(["-o", &format!("remount,bind,{how}")]).arg(&self.0))
+                .code
                 == 0
         });
     }
