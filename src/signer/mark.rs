@@ -360,6 +360,15 @@ mod tests {
             [signed(3), signed(4)],
             "beside a signer that writes"
         );
+        drop(list);
+        // A page that an fsync could not write, and a later one that was written all the same.
+        let holed = [&whole[..100], &[0; 4096][..], &whole[100..]].concat();
+        std::fs::write(&path, holed).unwrap();
+        let (mut list, after) = ListFile::open(&path).unwrap();
+        assert!(after.len() < 3 && after[..] == [signed(3), signed(4)][..after.len()], "{after:?}");
+        list.append(&[signed(12)]).unwrap();
+        let (_, again) = ListFile::open(&path).unwrap();
+        assert_eq!(again, [after, vec![signed(12)]].concat());
         std::fs::write(&path, b"nonsense\n").unwrap();
         assert!(ListFile::open(&path).is_err() && read_list(&path).is_err());
     }
