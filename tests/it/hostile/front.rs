@@ -233,7 +233,7 @@ pub fn exchange(stream: &UnixStream, payload: &[u8]) -> Option<Answer> {
     Some(Answer::decode(&answer).expect("an answer that is none"))
 }
 
-/// What a batch came to: a result for each entry, or why all of it was refused.
+/// The question that a batch is.
 pub fn question(batch: &Batch) -> Vec<u8> {
     Question::Batch(batch.clone()).encode()
 }
