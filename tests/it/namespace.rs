@@ -1,27 +1,33 @@
-//! Tests that mount: as root, or, for everybody else, as the root of a user and mount namespace of
-//! the test's own.
+//! Tests that mount do so in a mount namespace of their own, so that nothing of it is left and nobody
+//! else's namespace holds a copy; who is not root is root of a user namespace there.
 
 use std::process::{Command, Stdio};
 
-/// Whether a test, named as the test runner names it, is to go on here. Where nobody may mount it is
-/// run again in a namespace, and must pass there; where that cannot be had either, it says so.
+/// Says that the test is in its namespace.
+const INSIDE: &str = "HALLPASS_TEST_NAMESPACE";
+
+/// Whether a test, named as the test runner names it, is to go on here: it is run again in a namespace
+/// and must pass there. Where that cannot be had, it says so.
 pub fn may_mount(test: &str) -> bool {
-    if rustix::process::geteuid().is_root() {
+    if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    let unshare = |words: &[&std::ffi::OsStr]| {
+    let root = rustix::process::geteuid().is_root();
+    let user: &[&str] = if root { &[] } else { &["--user", "--map-root-user"] };
+    let unshare = || {
         let mut unshare = Command::new("unshare");
-        unshare.args(["--user", "--map-root-user", "--mount", "--"]).args(words);
+        unshare.arg("--mount").args(user).arg("--");
         unshare
     };
-    let mut probe = unshare(&["true".as_ref()]);
-    if !probe.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        eprintln!("not tried: {test} (neither root nor user namespaces)");
+    let probe = unshare().arg("true").stderr(Stdio::null()).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        eprintln!("not tried: {test} (no mount namespace)");
         return false;
     }
     let exe = std::env::current_exe().unwrap();
-    let words = ["--exact".as_ref(), test.as_ref(), "--nocapture".as_ref()];
-    let again = unshare(&[&[exe.as_os_str()], &words[..]].concat()).output().unwrap();
+    let mut again = unshare();
+    again.arg(exe).args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
+    let again = again.output().unwrap();
     let said = [again.stdout, again.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     eprintln!("{said}");
