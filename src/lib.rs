@@ -54,6 +54,7 @@
 //! | [`ledger::verify`] | recomputes everything and believes nothing, with leaves and a tree of its own | parsers of the formats, the lint |
 //! | [`signer`] | protocol, memory, limits, keys; [`client`](signer::client) and [`spawn`](signer::spawn) are the daemon's end | formats of `ledger`, `certificate`; never `decide`, `config`, `desk`, `front` |
 //! | [`fault_point`] | the steps that cannot be taken back, and how tests make each of them fail | nothing |
+//! | [`page_cache`] | how a start reads what the disk has, not what the kernel shows | nothing |
 //! | [`outside`] | what is not ours: the clock, tickets | `certificate`, the types of [`decide::facts`] |
 //!
 //! Two programs are made of it. `src/bin/hallpass/` is the daemon (`serve.rs` puts it together, in the
@@ -100,4 +101,5 @@ pub mod front;
 pub mod ledger;
 #[cfg(feature = "desk")]
 pub mod outside;
+mod page_cache;
 pub mod signer;

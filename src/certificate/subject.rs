@@ -86,10 +86,13 @@ fn rsa(key: &RsaPublicKey) -> Result<(), Unfit> {
     if exponent.len() <= 4 && value >= 3 && value & 1 == 1 { Ok(()) } else { Err(Unfit::Exponent) }
 }
 
-/// A point of the curve that does not lie in the small subgroup.
+/// A point of the curve that does not lie in the small subgroup, in its one spelling: y is below the
+/// field's prime, 2^255 - 19 (RFC 8032 section 5.1.3; the library reads more).
 fn point_25519(bytes: &[u8; 32]) -> Result<(), Unfit> {
+    let [low, middle @ .., high] = bytes;
+    let reduced = *low < 0xed || high & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff);
     match VerifyingKey::from_bytes(bytes) {
-        Ok(key) if !key.is_weak() => Ok(()),
+        Ok(key) if reduced && !key.is_weak() => Ok(()),
         _ => Err(Unfit::Point),
     }
 }
@@ -131,5 +134,24 @@ mod tests {
         }] {
             assert_eq!(fit(&KeyData::Ed25519(Ed25519PublicKey(bytes))), Err(Unfit::Point));
         }
+    }
+
+    /// Two spellings of one point would be one key with two fingerprints.
+    #[test]
+    fn a_point_has_one_spelling() {
+        let (mut points, mut refused) = (0, 0);
+        for y in 0u8..19 {
+            let mut plain = [0; 32];
+            plain[0] = y;
+            let mut more = [0xff; 32];
+            (more[0], more[31]) = (0xed + y, 0x7f);
+            for sign in [0, 0x80] {
+                (plain[31], more[31]) = (sign, 0x7f | sign);
+                points += usize::from(fit(&KeyData::Ed25519(Ed25519PublicKey(plain))).is_ok());
+                let again = fit(&KeyData::Ed25519(Ed25519PublicKey(more)));
+                refused += usize::from(again == Err(Unfit::Point));
+            }
+        }
+        assert!(points > 10 && refused == 38, "{points} {refused}");
     }
 }

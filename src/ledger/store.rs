@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::edge::{HEIGHT, TILE, Tile};
@@ -14,6 +15,7 @@ use super::leaf::Leaf;
 use super::tree::{Hash, Nodes};
 use crate::certificate::time::UnixTime;
 use crate::fault_point;
+use crate::page_cache;
 
 /// `user_version` of the database: the format of these tables. A newer one is refused.
 const VERSION: i64 = 1;
@@ -123,7 +125,47 @@ impl Lock {
             .map_err(|why| say(&format!("{why}; the disk must be writable")))?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| say(&"this ledger is served already, by another process"))?;
+        Self::forget(database).map_err(|why| say(&why))?;
         Ok(Self { _file: file })
+    }
+
+    /// What is read from here on is what the disk has, whatever became of the last writer. Done here
+    /// because this process has no handle of SQLite's yet whose locks could be dropped.
+    fn forget(database: &Path) -> std::io::Result<()> {
+        let mut log = database.as_os_str().to_owned();
+        log.push("-wal");
+        for path in [database, Path::new(&log)] {
+            match std::fs::File::open(path) {
+                Err(why) if why.kind() == std::io::ErrorKind::NotFound => {}
+                file => page_cache::forget(&file?)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many pages the write-ahead log holds before it is brought into the database, as SQLite has it.
+const PAGES: i32 = 1000;
+
+/// Brings the write-ahead log into the database, after a commit. An error is the commit's, and ends
+/// the process: SQLite itself would say nothing, copy the same pages again, and take the fsync that then
+/// succeeds for the one that failed.
+fn bring_in(log: &mut Wal, pages: i32) -> Result<(), rusqlite::Error> {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
+    if pages < PAGES {
+        return Ok(());
+    }
+    match log.checkpoint() {
+        // Nothing was written, or nothing that was to be synced: the next commit tries again.
+        Err(why)
+            if matches!(
+                why.sqlite_error_code(),
+                Some(DatabaseBusy | DatabaseLocked | DiskFull)
+            ) =>
+        {
+            Ok(())
+        }
+        done => done,
     }
 }
 
@@ -148,8 +190,9 @@ impl Store {
     /// Opens the database for the one writer.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let store = Self::connect(path, flags)?;
+        let mut store = Self::connect(path, flags)?;
         store.db.pragma_update(None, "synchronous", "FULL")?;
+        store.db.wal_hook(Some(bring_in))?;
         let level: i64 = store.db.pragma_query_value(None, "synchronous", |row| row.get(0))?;
         let mode: String = store.db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
         if level != 2 || mode != "wal" {
@@ -157,28 +200,9 @@ impl Store {
                 "SQLite runs with synchronous={level}, journal_mode={mode}, needs 2 and wal"
             )));
         }
+        // The log's name: SQLite syncs the folder and does not look what came of it.
+        std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
         Ok(store)
-    }
-
-    /// Brings the write-ahead log into the database, synced; to be done at a start.
-    ///
-    /// After an fsync that failed the kernel may show pages that no disk has and that no later fsync
-    /// writes. What is appended behind such a hole would be lost with it; what is copied is written anew.
-    pub fn settle(&self) -> Result<(), StoreError> {
-        let busy = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
-        match busy {
-            Ok(0) => Ok(()),
-            Ok(_) => {
-                tracing::warn!("somebody reads the ledger: its log is brought in later");
-                Ok(())
-            }
-            // The next checkpoint, when there is room, does the same.
-            Err(why) if why.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
-                tracing::warn!(%why, "the ledger's log is brought in when there is room");
-                Ok(())
-            }
-            Err(why) => Err(why.into()),
-        }
     }
 
     /// Opens the database to read, beside the writer.

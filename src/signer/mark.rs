@@ -13,6 +13,7 @@ use crate::certificate::time::UnixTime;
 use crate::fault_point;
 use crate::ledger::checkpoint::decimal;
 use crate::ledger::tree::Hash;
+use crate::page_cache;
 
 /// A tree head as the signer remembers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,13 +64,14 @@ impl MarkFile {
     }
 
     /// Keeps every other signer away from this mark and its list, for as long as this one lives: two
-    /// of them would each sign an index once. What another one wrote until now is read.
+    /// of them would each sign an index once. What another one wrote until now is read, from the disk.
     pub fn lock(&mut self) -> io::Result<()> {
         let lock = rustix::fs::FlockOperation::NonBlockingLockExclusive;
         rustix::fs::flock(&self.file, lock).map_err(|why| {
             let held = why == rustix::io::Errno::WOULDBLOCK;
             if held { io::Error::other("another signer is running on it") } else { why.into() }
         })?;
+        page_cache::forget(&self.file)?;
         (self.sequence, self.origin, self.mark) = newest(&self.file)?;
         Ok(())
     }
@@ -84,7 +86,8 @@ impl MarkFile {
         self.mark
     }
 
-    /// Moves the mark; durable when this returns.
+    /// Moves the mark; durable when this returns. After an error it is where it was, and the next move
+    /// writes the same slot.
     pub fn advance(&mut self, mark: Mark) -> io::Result<()> {
         let sequence = self.sequence.saturating_add(1);
         fault_point::around(fault_point::MARK, || {
@@ -171,6 +174,8 @@ pub struct ListFile {
     file: File,
     length: u64,
     last: Option<u64>,
+    /// Whether the last lines could not be written: something of them may be there.
+    failed: bool,
 }
 
 /// How much of the list's end is read at start: more than a minute of certificates at the limits.
@@ -182,16 +187,23 @@ impl ListFile {
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.sync_all()
     }
 
-    /// Opens the list and gives the certificates at its end. A last line that a crash cut short is
-    /// cut off: it was not durable, so its signature never left.
+    /// Opens the list, as the disk has it, and gives the certificates at its end. Whoever calls holds
+    /// the mark's lock.
+    ///
+    /// A last line that a crash cut short is cut off: it was not durable, so its signature never left.
+    /// So is everything from a hole on, which reads as zeroes: pages that an fsync could not write, and
+    /// what was written with them.
     pub fn open(path: &Path) -> io::Result<(Self, Vec<Signed>)> {
         let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+        page_cache::forget(&file)?;
         let length = file.metadata()?.len();
         let from = length.saturating_sub(TAIL);
         file.seek(SeekFrom::Start(from))?;
         let mut tail = Vec::new();
         file.read_to_end(&mut tail)?;
-        let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let hole = tail.iter().position(|byte| *byte == 0).unwrap_or(tail.len());
+        let written = tail.get(..hole).unwrap_or_default();
+        let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let torn = u64::try_from(tail.len() - whole).unwrap_or(0);
         if torn > 0 {
             file.set_len(length - torn)?;
@@ -200,7 +212,7 @@ impl ListFile {
         // The first line of a tail may be cut; every line of a whole file must be readable.
         let signed = read_lines(tail.get(..whole).unwrap_or_default(), from > 0)?;
         let last = signed.last().map(|signed| signed.index);
-        Ok((Self { file, length: length - torn, last }, signed))
+        Ok((Self { file, length: length - torn, last, failed: false }, signed))
     }
 
     /// The last index that was signed.
@@ -213,15 +225,17 @@ impl ListFile {
         let Some(newest) = signed.last() else {
             return Ok(());
         };
-        let text: String = signed.iter().map(line).collect();
-        let written = fault_point::around(fault_point::LIST, || {
-            self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data())
-        });
-        if let Err(why) = written {
-            // A full disk may have taken half a line: it must not stand before the next one.
+        if self.failed {
+            // Half a line must not stand before the next one, and a page that the disk refused must not be
+            // written to again.
             self.file.set_len(self.length)?;
-            return Err(why);
         }
+        let text: String = signed.iter().map(line).collect();
+        self.failed = true;
+        fault_point::around(fault_point::LIST, || {
+            self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data())
+        })?;
+        self.failed = false;
         self.length += u64::try_from(text.len()).unwrap_or(0);
         self.last = Some(newest.index);
         Ok(())
@@ -346,6 +360,15 @@ mod tests {
             [signed(3), signed(4)],
             "beside a signer that writes"
         );
+        drop(list);
+        // A page that an fsync could not write, and a later one that was written all the same.
+        let holed = [&whole[..100], &[0; 4096][..], &whole[100..]].concat();
+        std::fs::write(&path, holed).unwrap();
+        let (mut list, after) = ListFile::open(&path).unwrap();
+        assert!(after.len() < 3 && after[..] == [signed(3), signed(4)][..after.len()], "{after:?}");
+        list.append(&[signed(12)]).unwrap();
+        let (_, again) = ListFile::open(&path).unwrap();
+        assert_eq!(again, [after, vec![signed(12)]].concat());
         std::fs::write(&path, b"nonsense\n").unwrap();
         assert!(ListFile::open(&path).is_err() && read_list(&path).is_err());
     }

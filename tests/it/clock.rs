@@ -13,7 +13,7 @@ use crate::process::run;
 const YEAR: i64 = 365 * 24 * 3600;
 
 /// The library, from Debian's faketime.
-fn library() -> PathBuf {
+pub fn library() -> PathBuf {
     let dirs = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
     let mut found = dirs.map(|dir| dir.join("faketime/libfaketimeMT.so.1"));
     found

@@ -75,7 +75,7 @@ impl Rig {
                 break line;
             }
             if daemon.ended() {
-                return Err(daemon.log());
+                return Err(daemon.whole_log());
             }
             assert!(begun.elapsed() < LONG, "it does not listen: {:#?}", daemon.log());
             std::thread::sleep(Duration::from_millis(2));

@@ -81,6 +81,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 pub struct Daemon {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    reader: std::thread::JoinHandle<()>,
 }
 
 impl Daemon {
@@ -91,10 +92,10 @@ impl Daemon {
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, kept) =
             (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&log));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line))
         });
-        Self { child, log }
+        Self { child, log, reader }
     }
 
     /// Its process id.
@@ -105,6 +106,12 @@ impl Daemon {
     /// Everything it said so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Everything that it and its children said to their end.
+    pub fn whole_log(&self) -> Vec<String> {
+        until("the log's end", || self.reader.is_finished());
+        self.log()
     }
 
     /// Waits for a line that holds this text, and gives it.
@@ -127,6 +134,11 @@ impl Daemon {
     /// Whether it has ended.
     pub fn ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for the end that it comes to by itself.
+    pub fn end(&mut self) -> i32 {
+        wait(&mut self.child, "a daemon that ends by itself")
     }
 
     /// Ends it as a power cut would, and waits.

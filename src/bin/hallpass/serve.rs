@@ -106,7 +106,6 @@ fn open_desk(
         .map(|key| key.to_bytes())
         .collect::<Result<Vec<_>, _>>()?;
     let keys = Keys { user_ca: user_ca.clone(), bare_ca: bare_ca.clone(), never_subjects };
-    Store::open(&ca.ledger.database)?.settle()?;
     let state = State::rebuild(&Store::open_to_read(&ca.ledger.database)?, SystemClock.now())?;
     let watch = Arc::new(Watch::new(state.newest()));
     if let Some(jump) = watch.read().jump {
