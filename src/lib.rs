@@ -20,6 +20,5 @@ pub mod desk;
 #[cfg(feature = "desk")]
 pub mod front;
 pub mod ledger;
-#[cfg(feature = "desk")]
 pub mod outside;
 pub mod signer;

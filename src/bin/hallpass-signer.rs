@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use hallpass::certificate::time::UnixTime;
+use hallpass::outside::manager::Manager;
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::serve::{harden, listener_from_stdin, serve};
 use hallpass::signer::witness::Witness;
@@ -42,8 +43,9 @@ fn run(config: PathBuf, die_with_parent: bool) -> Result<(), String> {
     let config = SignerConfig::load(&config)?;
     let mut witness = Witness::open(config, clock())?;
     let listener = listener_from_stdin().map_err(|why| why.to_string())?;
-    serve(&mut witness, &listener, clock, |line| eprintln!("hallpass-signer: {line}"))
-        .map_err(|why| why.to_string())
+    let mut manager = Manager::from_env().map_err(|why| format!("the service manager: {why}"))?;
+    let log = |line: &str| eprintln!("hallpass-signer: {line}");
+    serve(&mut witness, &listener, &mut manager, clock, log).map_err(|why| why.to_string())
 }
 
 /// The signer's own clock.

@@ -69,6 +69,8 @@ enum Submission {
     Issue(Box<Unsigned>, Reply<Certificate>),
     /// An entry that nobody signs.
     Append(Kind, Vec<u8>, Reply<u64>),
+    /// Nothing: whoever asks wants to see that the writer gets to it.
+    Ping(oneshot::Sender<()>),
 }
 
 /// An entry that was committed, for the fold.
@@ -166,6 +168,14 @@ impl Ledger {
     /// Records an entry without waiting for it.
     pub fn append_later(&self, kind: Kind, facts: Vec<u8>) -> Result<(), Fault> {
         self.submit(Submission::Append(kind, facts, oneshot::channel().0))
+    }
+
+    /// Returns when the writer has taken its turn: it lives, whatever its disk does. A writer that
+    /// waits for a signer that hangs takes it up to half a minute later.
+    pub async fn ping(&self) -> Result<(), Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Submission::Ping(reply))?;
+        answer.await.map_err(|_| Fault::Ending)
     }
 
     fn submit(&self, submission: Submission) -> Result<(), Fault> {
@@ -285,6 +295,7 @@ impl Writer {
         let first = self.edge.size();
         let failed = |why: &StoreError| Fault::Store(StoreError(why.0.clone()));
         match submission {
+            Submission::Ping(reply) => drop(reply.send(())),
             Submission::Append(kind, facts, reply) => {
                 let leaf = Leaf::other(kind, &facts);
                 if let Err(why) = self.store.insert(first, &leaf, None, &facts) {
@@ -405,6 +416,7 @@ impl Submission {
         match self {
             Self::Issue(unsigned, _) => 2 * unsigned.grant_facts().len() + 1024,
             Self::Append(_, facts, _) => facts.len(),
+            Self::Ping(_) => 0,
         }
     }
 
@@ -412,6 +424,7 @@ impl Submission {
         match self {
             Self::Issue(_, reply) => answer(reply, Err(fault)),
             Self::Append(_, _, reply) => answer(reply, Err(fault)),
+            Self::Ping(reply) => drop(reply.send(())),
         }
     }
 }

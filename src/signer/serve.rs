@@ -6,9 +6,12 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
+
 use super::protocol::{Answer, Question, Refusal, receive, send};
 use super::witness::Witness;
 use crate::certificate::time::UnixTime;
+use crate::outside::manager::Manager;
 
 /// How long one answer may take to be taken, and the rest of a question to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,18 +40,25 @@ pub fn listener_from_stdin() -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves one peer after the other until the socket fails. `now` reads the clock, once a batch;
-/// `log` gets one line an event.
+/// Serves one peer after the other until the socket fails. `manager` is told when that begins and
+/// that it goes on; `now` reads the clock, once a batch; `log` gets one line an event.
 pub fn serve(
     witness: &mut Witness,
     listener: &UnixListener,
+    manager: &mut Manager,
     now: impl Fn() -> UnixTime,
     log: impl Fn(&str),
 ) -> io::Result<()> {
     let allowed = witness.front_uid().unwrap_or_else(|| rustix::process::getuid().as_raw());
+    set_socket_timeout(listener, Timeout::Recv, manager.every())?;
+    manager.ready()?;
     loop {
-        let (stream, _) = listener.accept()?;
-        let uid = rustix::net::sockopt::socket_peercred(&stream)?.uid.as_raw();
+        manager.alive();
+        let (stream, _) = match listener.accept() {
+            Err(why) if nothing_yet(&why) => continue,
+            accepted => accepted?,
+        };
+        let uid = socket_peercred(&stream)?.uid.as_raw();
         if uid != allowed {
             log(&format!(
                 "refused a peer with uid {uid}: only uid {allowed} may ask for signatures"
@@ -56,7 +66,7 @@ pub fn serve(
             continue;
         }
         log(&format!("serving a peer with uid {uid}"));
-        match converse(witness, &stream, &now) {
+        match converse(witness, &stream, manager, &now) {
             Ok(()) => log("the peer closed"),
             Err(why) => log(&format!("the connection ended: {why}")),
         }
@@ -66,6 +76,7 @@ pub fn serve(
 fn converse(
     witness: &mut Witness,
     stream: &UnixStream,
+    manager: &mut Manager,
     now: impl Fn() -> UnixTime,
 ) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -73,9 +84,15 @@ fn converse(
     loop {
         // An idle peer may take its time. One that began a question and does not end it would keep
         // every other away.
-        stream.set_read_timeout(None)?;
-        if from.fill_buf()?.is_empty() {
-            return Ok(());
+        stream.set_read_timeout(manager.every())?;
+        manager.alive();
+        match from.fill_buf() {
+            Err(why) if nothing_yet(&why) => continue,
+            begun => {
+                if begun?.is_empty() {
+                    return Ok(());
+                }
+            }
         }
         stream.set_read_timeout(Some(PATIENCE))?;
         let Some(payload) = receive(&mut from)? else { return Ok(()) };
@@ -86,4 +103,9 @@ fn converse(
         };
         send(stream, &answer.encode())?;
     }
+}
+
+/// Whether a socket's time was up, and nothing else is wrong with it.
+fn nothing_yet(why: &io::Error) -> bool {
+    why.kind() == io::ErrorKind::WouldBlock
 }

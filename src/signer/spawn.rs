@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::outside::manager;
+
 /// Where the signer's program is: beside this one.
 fn program() -> io::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("hallpass-signer");
@@ -57,8 +59,12 @@ fn keep(program: &Path, config: &Path, listener: &UnixListener) {
 
 fn start(program: &Path, config: &Path, listener: &UnixListener) -> io::Result<Child> {
     let stdin = Stdio::from(OwnedFd::from(listener.try_clone()?));
+    let mut signer = Command::new(program);
+    for name in manager::ENVIRONMENT {
+        signer.env_remove(name);
+    }
     // A group of its own: an interrupt at the terminal is for the daemon, which ends in order.
-    Command::new(program)
+    signer
         .process_group(0)
         .arg("--config")
         .arg(config)

@@ -17,6 +17,7 @@ use hallpass::ledger::note::{NoteKey, SignatureType};
 use hallpass::ledger::record::{Committed, Ledger, Setup};
 use hallpass::ledger::store::{Lock, Store};
 use hallpass::outside::clock::{Clock, SystemClock};
+use hallpass::outside::manager::Manager;
 use hallpass::outside::tickets::FolderTracker;
 use hallpass::signer::client::Signer;
 use hallpass::signer::{key, spawn};
@@ -25,6 +26,7 @@ use crate::operate::warn_of_emergency_key;
 use crate::{Stop, say};
 
 pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
+    let manager = Manager::from_env().map_err(|why| format!("the service manager: {why}"))?;
     let Config { ca, deciding } = Config::load(path)?;
     let trust = Trust::load(&ca)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -53,6 +55,10 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         });
         for address in listener.addresses() {
             say(&format!("{} listens on {address}", ca.name));
+        }
+        manager.ready()?;
+        if let Some(every) = manager.every() {
+            tokio::spawn(show_life(manager, every, desk.desk.ledger.clone()));
         }
         listener.run(desk, asked_to_stop()).await;
         Ok::<_, Stop>(writer)
@@ -120,6 +126,18 @@ fn open_desk(
         .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
     let node = ca.name.to_string();
     Ok((Desk { deciding, ledger, state, tracker, clock, node, user_ca, bare_ca }, writer))
+}
+
+/// Tells the service manager that the daemon lives, as long as this task is run and the ledger's
+/// writer answers. Without both nobody is served, and a new start finds everything where it was.
+async fn show_life(mut manager: Manager, every: Duration, ledger: Ledger) {
+    loop {
+        match ledger.ping().await {
+            Ok(()) => manager.alive(),
+            Err(why) => tracing::warn!(%why, "no sign of life for the service manager"),
+        }
+        tokio::time::sleep(every).await;
+    }
 }
 
 /// The journal: JSON lines on stderr.
