@@ -7,6 +7,7 @@
     reason = "tests wait in bounded loops and write scratch files"
 )]
 
+mod booted;
 mod ca;
 mod checkers;
 mod first_certificate;
@@ -16,4 +17,5 @@ mod process;
 mod promises;
 mod sshd;
 mod stories;
+mod systemd;
 mod voice;

@@ -1,0 +1,132 @@
+//! A machine of this distribution with a booted systemd, in a container on a network that it shares
+//! with one client and nobody else. Needs root.
+//!
+//! The image is made once, by debootstrap, and kept below `target`; a machine writes to memory over it.
+//! Both networks are nameless and end with their processes, and those end with the test's.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{Daemon, Said, children, repository, run, run_for, until};
+
+/// The machine's address.
+pub const ADDRESS: &str = "192.0.2.10";
+
+/// The folder in it that stands for a folder where hallpass was built.
+const BUILT: &str = "/root/hallpass";
+
+pub struct Machine {
+    container: Daemon,
+    client: Daemon,
+    init: u32,
+}
+
+impl Machine {
+    /// Boots one; `files` are put into the folder where hallpass was built, under these names.
+    pub fn boot(files: &[(PathBuf, &str)]) -> Self {
+        let mut nspawn = Command::new("setpriv");
+        nspawn.args(["--pdeathsig", "KILL", "systemd-nspawn", "--quiet", "--boot"]);
+        nspawn.args(["--keep-unit", "--register=no", "--link-journal=no", "--console=pipe"]);
+        nspawn.args(["--private-network", "--machine=web01", "--volatile=overlay"]);
+        nspawn.arg("--directory").arg(image());
+        for (file, name) in files {
+            let mut bind = OsString::from("--bind-ro=");
+            bind.push(file);
+            bind.push(format!(":{BUILT}/{name}"));
+            nspawn.arg(bind);
+        }
+        let container = Daemon::start(&mut nspawn);
+        let mut holder = Command::new("setpriv");
+        holder.args(["--pdeathsig", "KILL", "unshare", "--net", "sleep", "600"]);
+        let mut machine = Self { container, client: Daemon::start(&mut holder), init: 0 };
+        until("a booted systemd", || machine.is_up());
+        machine.connect();
+        machine
+    }
+
+    /// Runs a script in the machine, as root, in the folder where hallpass was built.
+    pub fn run(&self, script: &str) -> Said {
+        let mut enter = Command::new("nsenter");
+        enter.args(["-t", &self.init.to_string(), "-m", "-u", "-i", "-n", "-p", "-C"]);
+        enter.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "sh", "-euc"]);
+        run(enter.arg(format!("cd {BUILT}; {script}")))
+    }
+
+    /// A program on the client's network, with this machine's files.
+    pub fn outside(&self, program: &str) -> Command {
+        within(self.client.pid(), program)
+    }
+
+    /// The process of a service.
+    pub fn pid(&self, service: &str) -> u32 {
+        self.run(&format!("systemctl show -P MainPID {service}")).ok().trim().parse().unwrap()
+    }
+
+    fn is_up(&mut self) -> bool {
+        // nspawn's first child may be one that only makes the second.
+        let Some(init) = children(self.container.pid()).pop() else { return false };
+        self.init = init;
+        let state = self.run("systemctl is-system-running").out;
+        ["running", "degraded"].contains(&state.trim())
+    }
+
+    fn connect(&self) {
+        let ends = [(self.client.pid(), "192.0.2.1"), (self.init, ADDRESS)];
+        let mut link = within(self.client.pid(), "ip");
+        link.args(["link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns"]);
+        run(link.arg(self.init.to_string())).ok();
+        for (pid, address) in ends {
+            let address = format!("{address}/24");
+            run(within(pid, "ip").args(["address", "add", &address, "dev", "eth0"])).ok();
+            run(within(pid, "ip").args(["link", "set", "eth0", "up"])).ok();
+        }
+    }
+}
+
+/// A program of this machine on the network of another process.
+fn within(pid: u32, program: &str) -> Command {
+    let mut enter = Command::new("nsenter");
+    enter.args(["-t", &pid.to_string(), "-n", program]);
+    enter
+}
+
+/// The image: as little of this machine's distribution as boots and lets people in.
+fn image() -> PathBuf {
+    let said = run(Command::new("sh").args(["-c", ". /etc/os-release; echo $VERSION_CODENAME"]));
+    let release = said.ok().trim().to_owned();
+    let target = repository("target");
+    let image = target.join(format!("booted-{release}"));
+    if image.exists() {
+        return image;
+    }
+    eprintln!("debootstrap makes {}: half a minute or two, once", image.display());
+    let folder = tempfile::Builder::new().prefix("booted-").tempdir_in(&target).unwrap();
+    let made = folder.path().join("image");
+    let mut debootstrap = Command::new("debootstrap");
+    debootstrap.args(["--variant=minbase", "--include=systemd,openssh-server", &release]);
+    run_for(debootstrap.arg(&made), Duration::from_secs(240)).ok();
+    std::fs::remove_dir_all(made.join("var/cache/apt/archives")).unwrap();
+    // Of two that made one at the same time the second throws its own away.
+    assert!(std::fs::rename(&made, &image).is_ok() || image.exists());
+    image
+}
+
+/// Whether this test may boot machines, said aloud where it may not.
+pub fn can_boot() -> bool {
+    let root = run(Command::new("id").arg("-u")).ok().trim() == "0";
+    if !root {
+        eprintln!("not root: no machine is booted, the units are checked as files");
+    }
+    root
+}
+
+/// The commands of a page, one text for each block that is marked as shell.
+pub fn blocks(page: &Path) -> Vec<String> {
+    let page = std::fs::read_to_string(page).unwrap();
+    page.split("\n```sh\n")
+        .skip(1)
+        .map(|rest| rest.split("\n```").next().unwrap().to_owned())
+        .collect()
+}
