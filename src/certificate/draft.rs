@@ -67,6 +67,7 @@ impl Wanted {
             keys,
             &Allowance {
                 now: self.now,
+                decided: self.now,
                 index,
                 key_id: &self.key_id,
                 principals: &self.principals,

@@ -17,10 +17,10 @@ use super::wire::{Malformed, Reader};
 /// The most bytes a to-be-signed certificate may have.
 pub const MAX: usize = 8 * 1024;
 
-/// How far before the signer's clock a certificate may start, in seconds.
+/// How far before either clock a certificate may start, in seconds.
 pub const BACKDATE: Span = Span::secs(60);
 
-/// How far after the signer's clock a certificate may start, in seconds.
+/// How far after either clock a certificate may start, in seconds.
 const AHEAD: Span = Span::secs(5);
 
 /// Every extension a certificate may carry besides the proof.
@@ -46,8 +46,11 @@ pub struct Keys {
 /// What one certificate may say: what was granted, and the hard limits.
 #[derive(Debug, Clone)]
 pub struct Allowance<'a> {
-    /// The clock, read once for the batch.
+    /// The clock of whoever lints, read once for the batch.
     pub now: UnixTime,
+    /// When it was decided, as its facts say. The certificate has to fit both clocks, so that what is
+    /// signed now is also what an auditor finds right in the ledger later.
+    pub decided: UnixTime,
     /// The entry's index in the ledger.
     pub index: u64,
     /// What its key ID must be.
@@ -196,18 +199,20 @@ fn principals(view: &Tbs<'_>, keys: &Keys, may: &Allowance<'_>) -> Result<(), Fl
 }
 
 fn life(view: &Tbs<'_>, key_id: &KeyId, may: &Allowance<'_>) -> Result<(), Flaw> {
-    if view.valid_after < may.now.minus(BACKDATE) || view.valid_after > may.now.plus(AHEAD) {
-        return Err(Flaw::Start);
+    for clock in [may.now, may.decided] {
+        if view.valid_after < clock.minus(BACKDATE) || view.valid_after > clock.plus(AHEAD) {
+            return Err(Flaw::Start);
+        }
+        // A certificate that waited is shorter, never longer.
+        if view.valid_before > clock.plus(may.ttl) {
+            return Err(Flaw::Life);
+        }
     }
     if view.valid_before <= view.valid_after {
         return Err(Flaw::Start);
     }
-    // A certificate that waited is shorter, never longer. What reads as the end of time may stand for
-    // forever, which is no time to end at.
-    if view.valid_before > may.now.plus(may.ttl)
-        || view.valid_before > key_id.end
-        || view.valid_before == UnixTime::MAX
-    {
+    // What reads as the end of time may stand for forever, which is no time to end at.
+    if view.valid_before > key_id.end || view.valid_before == UnixTime::MAX {
         return Err(Flaw::Life);
     }
     Ok(())

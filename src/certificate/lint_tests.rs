@@ -205,6 +205,29 @@ fn it_starts_now_and_ends_soon() {
             |p, _| (p.after, p.before) = (NOW.secs() + 5, NOW.secs() + 601),
             Some(Flaw::Life),
         ),
+        (
+            "decided 25 s ago: it starts then",
+            |_, g| g.decided = NOW.minus(Span::secs(25)),
+            Some(Flaw::Life),
+        ),
+        (
+            "decided 25 s ago, and ends then",
+            |p, g| {
+                g.decided = NOW.minus(Span::secs(25));
+                p.before -= 25;
+            },
+            None,
+        ),
+        (
+            "decided 36 s ago",
+            |p, g| {
+                g.decided = NOW.minus(Span::secs(36));
+                p.before -= 36;
+            },
+            Some(Flaw::Start),
+        ),
+        ("decided in 30 s", |_, g| g.decided = NOW.plus(Span::secs(30)), None),
+        ("decided in 31 s", |_, g| g.decided = NOW.plus(Span::secs(31)), Some(Flaw::Start)),
         ("a shorter life", |p, _| p.before = NOW.secs() + 1, None),
         ("one second of life, and it is over", |p, _| p.before = p.after + 1, None),
         ("no life", |p, _| p.before = p.after, Some(Flaw::Start)),
@@ -231,7 +254,7 @@ fn end(granted: &mut Granted, secs: u64) {
 fn for_ever_is_not_soon_even_at_the_end_of_time() {
     let subject = ed25519(9);
     let mut granted = Granted::to(&subject);
-    granted.now = UnixTime::MAX;
+    (granted.now, granted.decided) = (UnixTime::MAX, UnixTime::MAX);
     granted.key_id.end = UnixTime::MAX;
     let mut parts = Parts::of(&granted.tbs(&subject), 1).unwrap();
     for before in [u64::MAX, UnixTime::MAX.secs() + 1, UnixTime::MAX.secs()] {

@@ -1,6 +1,7 @@
 //! One good certificate and what was granted for it, for the tests to bend; and a subject of every type.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use ed25519_dalek::SigningKey;
 use ssh_key::Mpint;
@@ -27,10 +28,13 @@ const P256: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlz
 const P384: &str = "ecdsa-sha2-nistp384 AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQAAABhBECFFkMk7gT1IHq0lbh7ZHnVl9pYGt2zhPga5SfzUDRDglKMYIPMl/QZqfTUUKbkAThncewNUxkIVQrNwQoMJJM9vGrxO29zxj1iCiM9D1VNshXX/kbpjOaBezHJFdRq2w==";
 pub(crate) const P521: &str = "ecdsa-sha2-nistp521 AAAAE2VjZHNhLXNoYTItbmlzdHA1MjEAAAAIbmlzdHA1MjEAAACFBAEamHj5UoK74NUxfKteXoermigd1i9DCK9NbbuGmGu7TR4c/5sodb2p0g8E2wdKH8fvvudNPSKaj6z37OHNOxMOdwFt/3/n7N4sZF+hFtNw9QmR60QgXJquNNSVcJ3HusLjdID2krudG+87YUZXEwz4ghU5JhM2Q8PBJ6aoUtV/Sh5PGQ==";
 
-/// The public key of a seed.
+/// The public key of a seed, of 0 to 15.
 pub(crate) fn ed25519(seed: u8) -> KeyData {
-    let key = SigningKey::from_bytes(&[seed; 32]).verifying_key();
-    KeyData::Ed25519(Ed25519PublicKey(*key.as_bytes()))
+    static MADE: LazyLock<Vec<Ed25519PublicKey>> = LazyLock::new(|| {
+        let key = |seed| SigningKey::from_bytes(&[seed; 32]).verifying_key();
+        (0..16).map(|seed| Ed25519PublicKey(*key(seed).as_bytes())).collect()
+    });
+    KeyData::Ed25519(MADE[usize::from(seed)])
 }
 
 /// A key read from OpenSSH's line.
@@ -69,6 +73,7 @@ pub(crate) fn keys() -> Keys {
 /// What was granted, owned.
 pub(crate) struct Granted {
     pub(crate) now: UnixTime,
+    pub(crate) decided: UnixTime,
     pub(crate) index: u64,
     pub(crate) key_id: KeyId,
     pub(crate) principals: Vec<Principal>,
@@ -85,6 +90,7 @@ impl Granted {
     pub(crate) fn to(subject: &KeyData) -> Self {
         Self {
             now: NOW,
+            decided: NOW,
             index: INDEX,
             key_id: KeyId::new(
                 "r0123456789ab".parse().unwrap(),
@@ -127,6 +133,7 @@ impl Granted {
     pub(crate) fn lint(&self, tbs: &[u8]) -> Result<(), Flaw> {
         let may = Allowance {
             now: self.now,
+            decided: self.decided,
             index: self.index,
             key_id: &self.key_id,
             principals: &self.principals,

@@ -7,6 +7,8 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::ca::Ca;
+use super::hosts::Hosts;
+use super::people::People;
 use super::{ConfigError, Deciding, read};
 use crate::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
 
@@ -46,6 +48,11 @@ pub struct NewHost {
 
 /// Adds a person to `people.toml`.
 pub fn add_person(ca: &Ca, new: &NewPerson) -> Result<(), ConfigError> {
+    let people = People::parse(&ca.files.people, &read(&ca.files.people)?)?;
+    if people.get(&new.name).is_some() {
+        let what = format!("{} is there already; add a key to it in the file", new.name);
+        return Err(ConfigError::in_file(&ca.files.people, &what));
+    }
     let mut table = format!("\n[person.{}]\n", quoted(&new.name));
     if new.service {
         table += "kind = \"service\"\n";
@@ -60,6 +67,11 @@ pub fn add_person(ca: &Ca, new: &NewPerson) -> Result<(), ConfigError> {
 
 /// Adds a host to `hosts.toml`.
 pub fn add_host(ca: &Ca, new: &NewHost) -> Result<(), ConfigError> {
+    let hosts = Hosts::parse(&ca.files.hosts, &read(&ca.files.hosts)?)?;
+    if hosts.iter().any(|host| host.name == new.name) {
+        let what = format!("{} is there already; change it in the file", new.name);
+        return Err(ConfigError::in_file(&ca.files.hosts, &what));
+    }
     let mut table = format!("\n[host.{}]\n", quoted(&new.name));
     table += &list("addresses", &new.addresses);
     table += &list("aliases", &new.aliases);

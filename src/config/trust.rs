@@ -49,19 +49,16 @@ impl Trust {
     /// Reads the public keys. All of them must differ.
     pub fn load(ca: &Ca) -> Result<Self, ConfigError> {
         let files = &ca.trust;
-        let door = crate::signer::key::read_secret(&ca.front.host_key).map_err(ConfigError::new)?;
-        let door = ssh_key::PrivateKey::from_openssh(door.as_slice())
-            .map_err(|why| ConfigError::in_file(&ca.front.host_key, &why.to_string()))?;
         let trust = Self {
             user_ca: public(&files.user_ca)?,
             user_ca_next: public(&files.user_ca_next)?,
             emergency_ca: public(&files.emergency_ca)?,
             bare_ca: public(&files.bare_ca)?,
             host_ca: public(&files.host_ca)?,
-            door: door.public_key().clone(),
+            door: public(&ca.front.host_key.with_extension("pub"))?,
             ledger: vkey(&ca.ledger.vkey)?,
             signer: vkey(&ca.signer.vkey)?,
-            addresses: ca.front.listen.iter().map(|at| known_as(*at)).collect(),
+            addresses: ca.front.listen.iter().map(|at| known_as(*at, ca.name.as_str())).collect(),
         };
         let all: Vec<String> = trust
             .keys()
@@ -100,6 +97,7 @@ impl Trust {
     /// The keys of one part, one line each, as the programs that need them read them.
     pub fn print(&self, part: Part) -> String {
         let mut out = String::new();
+        let name = self.signer.name().trim_end_matches("/signer");
         let mut line = |text: String| out.push_str(&(text + "\n"));
         match part {
             Part::User => {
@@ -108,14 +106,13 @@ impl Trust {
                     (&self.user_ca_next, "next user CA"),
                     (&self.emergency_ca, "emergency user CA"),
                 ] {
-                    line(labelled(
-                        key,
-                        &format!("{} {what}", self.signer.name().trim_end_matches("/signer")),
-                    ));
+                    line(labelled(key, &format!("{name} {what}")));
                 }
             }
-            Part::Bare => line(labelled(&self.bare_ca, "user CA for bare account names")),
-            Part::Host => line(labelled(&self.host_ca, "host CA")),
+            Part::Bare => {
+                line(labelled(&self.bare_ca, &format!("{name} user CA for bare account names")))
+            }
+            Part::Host => line(labelled(&self.host_ca, &format!("{name} host CA"))),
             Part::Ledger => {
                 line(self.ledger.to_string());
                 line(self.signer.to_string());
@@ -143,9 +140,11 @@ impl Trust {
     }
 }
 
-/// How a known_hosts line writes an address.
-fn known_as(at: std::net::SocketAddr) -> String {
-    if at.port() == 22 { at.ip().to_string() } else { format!("[{}]:{}", at.ip(), at.port()) }
+/// How a known_hosts line writes an address; the CA's name stands for "any".
+fn known_as(at: std::net::SocketAddr, name: &str) -> String {
+    let ip = at.ip();
+    let host = if ip.is_unspecified() { name.to_owned() } else { ip.to_string() };
+    if at.port() == 22 { host } else { format!("[{host}]:{}", at.port()) }
 }
 
 /// `TYPE BASE64`, no comment.

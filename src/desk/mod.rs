@@ -95,6 +95,11 @@ impl Desk {
         self.deciding.people.owner(key)
     }
 
+    /// Whether a host goes by this name.
+    pub fn knows_host(&self, typed: &str) -> bool {
+        self.deciding.hosts.find(typed).is_some()
+    }
+
     /// Answers a request for one account.
     pub async fn request(&self, asker: &Asker, ask: Ask) -> Outcome {
         let now = self.clock.now();
@@ -274,17 +279,17 @@ impl Desk {
         let name = tracker.name().to_owned();
         let (wanted, read) = (id.clone(), move |id| tracker.read(&id));
         let seen = tokio::task::spawn_blocking(move || read(wanted)).await;
-        let broken = |details| Stop::Broken { what: "the ticket tracker did not answer", details };
-        let seen = seen
-            .map_err(|why| broken(why.to_string()))?
-            .map_err(|TrackerFault(why)| broken(why))?;
+        let broken =
+            |fault: TrackerFault| Stop::Broken { what: fault.what(), details: fault.to_string() };
+        let seen =
+            seen.map_err(|why| broken(TrackerFault::Away(why.to_string())))?.map_err(broken)?;
         let Some(seen) = seen else {
             return Err(Stop::no(
                 format!("there is no ticket {id}"),
                 "check the id with the tracker",
             ));
         };
-        self.map(name, id, seen).map(Some).map_err(broken)
+        self.map(name, id, seen).map(Some).map_err(|why| broken(TrackerFault::Unreadable(why)))
     }
 
     /// A ticket's assignee and hosts as people and hosts that are known.
@@ -455,7 +460,12 @@ fn notes(grant: &Grant) -> Vec<String> {
     let forwards = grant.terms().extensions.contains(&Extension::PortForwarding);
     let closed = (!forwards)
         .then(|| "without port forwarding: -J, -L, -D and editors need another offer".to_owned());
-    [clip("the certificate's life", clipped.ttl), clip("the grant", clipped.period), closed]
+    let account = &grant.facts().account;
+    let wide = account.bare.then(|| {
+        let login = &account.login;
+        format!("a bare account name: it opens {login} on every server that takes bare names, until it expires")
+    });
+    [clip("the certificate's life", clipped.ttl), clip("the grant", clipped.period), closed, wide]
         .into_iter()
         .flatten()
         .collect()

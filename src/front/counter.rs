@@ -30,7 +30,13 @@ impl super::Commands for Counter {
         };
         let line = match verbs::parse(&words) {
             Ok(line) => line,
-            Err(usage) => return reply::usage(&usage),
+            Err(mut usage) => {
+                let host = usage.unknown.as_deref().filter(|word| self.desk.knows_host(word));
+                if let Some(host) = host {
+                    usage.hint = format!("name the account too: ssh ca LOGIN@{host} TICKET");
+                }
+                return reply::usage(&usage);
+            }
         };
         let asker = Asker { key: caller.key, user: caller.user, source: caller.source };
         match line.verb {

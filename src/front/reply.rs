@@ -205,6 +205,7 @@ pub fn help(verb: Option<&str>, as_json: bool) -> Reply {
                     json: as_json,
                     what: format!("there is no verb {}", Safe(verb)),
                     hint: "ssh ca help".to_owned(),
+                    unknown: None,
                 });
             }
         },
@@ -240,6 +241,7 @@ pub(super) fn too_long() -> Reply {
         json: false,
         what: "these are more words than any command has".to_owned(),
         hint: "ssh ca help".to_owned(),
+        unknown: None,
     })
 }
 

@@ -41,6 +41,8 @@ pub struct Usage {
     pub what: String,
     /// What to type instead.
     pub hint: String,
+    /// The word that is no verb: perhaps it is a host.
+    pub unknown: Option<String>,
 }
 
 /// The verbs, for help and for the nearest one.
@@ -103,6 +105,7 @@ pub fn parse(line: &[u8]) -> Result<Line, Usage> {
         json: false,
         what: what.to_owned(),
         hint: hint.to_owned(),
+        unknown: None,
     };
     let text =
         std::str::from_utf8(line).map_err(|_| usage("the words are not UTF-8", "ssh ca help"))?;
@@ -118,14 +121,18 @@ fn words_to_line(mut words: Vec<String>) -> Result<Line, Usage> {
     if words.get(first).is_some_and(|word| word.contains('@')) {
         words.insert(first, "request".to_owned());
     }
-    let typed = Words::try_parse_from(words).map_err(|why| explain(&why, json))?;
+    let quoted = words.iter().any(|word| word == "--reason");
+    let typed = Words::try_parse_from(words).map_err(|why| explain(&why, json, quoted))?;
     let verb = match typed.verb {
         None | Some(Typed::Status) => Verb::Status,
         Some(Typed::Trust(words)) => Verb::Trust(parts(&words)),
         Some(Typed::Help { verb }) => Verb::Help(verb),
-        Some(Typed::Request(words)) => {
-            Verb::Request(ask(words).map_err(|(what, hint)| Usage { json, what, hint })?)
-        }
+        Some(Typed::Request(words)) => Verb::Request(ask(words).map_err(|(what, hint)| Usage {
+            json,
+            what,
+            hint,
+            unknown: None,
+        })?),
     };
     Ok(Line { json: typed.json, verb })
 }
@@ -186,8 +193,8 @@ fn ask(words: RequestWords) -> Result<Ask, (String, String)> {
     })
 }
 
-/// A clap error in one line and one hint.
-fn explain(why: &clap::Error, json: bool) -> Usage {
+/// A clap error in one line and one hint. `reason`: a reason was given, whose words ssh joins.
+fn explain(why: &clap::Error, json: bool, reason: bool) -> Usage {
     let context = |kind| match why.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => texts.first().cloned(),
@@ -203,6 +210,10 @@ fn explain(why: &clap::Error, json: bool) -> Usage {
                 near.map_or("ssh ca help".into(), |near| format!("did you mean ssh ca {near}?")),
             )
         }
+        ErrorKind::UnknownArgument if reason && !subject().starts_with('-') => (
+            format!("{} is one word too many", subject()),
+            "ssh takes one pair of quotes away: --reason \"'roll back'\"".into(),
+        ),
         ErrorKind::UnknownArgument => {
             let near = context(ContextKind::SuggestedArg);
             (
@@ -221,7 +232,8 @@ fn explain(why: &clap::Error, json: bool) -> Usage {
         }
         _ => ("the words make no command".into(), "ssh ca help".into()),
     };
-    Usage { json, what, hint }
+    let unknown = context(ContextKind::InvalidSubcommand);
+    Usage { json, what, hint, unknown }
 }
 
 #[cfg(test)]

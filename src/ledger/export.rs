@@ -1,7 +1,7 @@
 //! An export: JSON lines, first `{"checkpoint":TEXT}`, then in order
 //! `{"index":N,"leaf":TEXT,"tbs":BASE64|null,"facts":BASE64|null}`.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,24 +55,18 @@ pub fn write(store: &Store, checkpoint: &Checkpoint, out: &mut impl Write) -> io
     Ok(written)
 }
 
-/// Reads an export's first line.
-pub fn read_checkpoint(from: &mut impl BufRead) -> io::Result<String> {
-    let mut line = String::new();
-    from.read_line(&mut line)?;
-    Ok(serde_json::from_str::<First>(&line)?.checkpoint)
+/// Reads an export's first line: the checkpoint's text.
+pub fn read_checkpoint(line: &str) -> Result<String, String> {
+    let first: First = serde_json::from_str(line).map_err(|why| why.to_string())?;
+    Ok(first.checkpoint)
 }
 
 /// Reads one entry of an export.
-pub fn read_entry(line: &str) -> io::Result<Row> {
-    let line: Line = serde_json::from_str(line)?;
+pub fn read_entry(line: &str) -> Result<Row, String> {
+    let line: Line = serde_json::from_str(line).map_err(|why| why.to_string())?;
     let decode = |name: &str, text: Option<String>| {
-        let bad = || {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("entry {}: {name} is not base64", line.index),
-            )
-        };
-        text.map(|text| unbase64(&text).ok_or_else(bad)).transpose()
+        text.map(|text| unbase64(&text).ok_or_else(|| format!("its {name} is not base64")))
+            .transpose()
     };
     Ok(Row {
         index: line.index,

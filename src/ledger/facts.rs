@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::leaf::Kind;
-use super::tree::{Hash, base64};
+use super::tree::{Hash, base64, unbase64};
 use crate::certificate::cidr::Cidr;
 use crate::certificate::names::{OfferId, PersonName, Principal, RequestId};
 use crate::certificate::time::UnixTime;
@@ -196,6 +196,8 @@ pub struct SignerView {
     pub v: u8,
     /// Must be `certificate`.
     pub kind: Kind,
+    /// Must be about now.
+    pub time: UnixTime,
     /// Must be the person in the key ID.
     pub person: PersonName,
     /// Must be the request in the key ID.
@@ -225,7 +227,14 @@ pub struct TicketView {
 impl SignerView {
     /// Reads facts; an error names what is missing, doubled or malformed.
     pub fn parse(facts: &[u8]) -> Result<Self, String> {
-        let view: Self = serde_json::from_slice(facts).map_err(|why| why.to_string())?;
+        // As text: a reader that skips a member does not look whether it is UTF-8.
+        let text = std::str::from_utf8(facts).map_err(|_| "the facts are not UTF-8")?;
+        let start = text.strip_prefix("{\"v\":1,\"kind\":\"certificate\",\"salt\":\"");
+        let salt = start.and_then(|rest| rest.split_once('"')).and_then(|(salt, _)| unbase64(salt));
+        if salt.is_none_or(|salt| salt.len() != 16) {
+            return Err("the facts do not begin as a certificate's, version 1".to_owned());
+        }
+        let view: Self = serde_json::from_str(text).map_err(|why| why.to_string())?;
         if view.v != 1 || view.kind != Kind::Certificate {
             return Err("not the facts of a certificate, version 1".to_owned());
         }

@@ -9,6 +9,8 @@ pub mod edge;
 #[cfg(feature = "desk")]
 pub mod export;
 pub mod facts;
+#[cfg(feature = "desk")]
+pub(crate) mod fault;
 pub mod leaf;
 pub mod note;
 pub mod proof;
@@ -18,6 +20,8 @@ pub mod record;
 pub mod recorded;
 #[cfg(feature = "desk")]
 pub mod store;
+#[cfg(all(test, feature = "desk"))]
+pub(crate) mod toy;
 pub mod tree;
 #[cfg(feature = "desk")]
 pub mod verify;

@@ -62,9 +62,7 @@ pub struct VerifierKey {
 impl VerifierKey {
     /// A key under a name; the name has no space and no plus sign.
     pub fn new(name: &str, kind: SignatureType, key: VerifyingKey) -> Result<Self, BadNote> {
-        if name.is_empty()
-            || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
-        {
+        if !is_name(name) {
             return Err(BadNote::Format("a key's name has no spaces and no plus sign"));
         }
         if key.is_weak() {
@@ -154,6 +152,11 @@ impl FromStr for VerifierKey {
     }
 }
 
+/// Whether a key may have this name.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
+}
+
 /// A key that signs notes.
 pub struct NoteKey {
     public: VerifierKey,
@@ -235,7 +238,7 @@ impl FromStr for Note {
             let (name, bytes) =
                 line.split_once(' ').ok_or(Format("a line that is no signature"))?;
             let bytes = unbase64(bytes).ok_or(Format("a signature that is not base64"))?;
-            if name.is_empty() || bytes.len() < 5 {
+            if !is_name(name) || bytes.len() < 5 {
                 return Err(Format("a line that is no signature"));
             }
             signatures.push(SignatureLine { name: name.to_owned(), bytes });
@@ -277,6 +280,15 @@ mod tests {
         ] {
             assert!(bad.parse::<VerifierKey>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_line_of_a_name_that_no_key_has_makes_no_note() {
+        for bad in ["a+b", "a\u{a0}b", "a\u{85}b", "", "a\u{7f}"] {
+            let note = format!("{NOTE}\u{2014} {bad} AAAAAAAA\n");
+            assert!(note.parse::<Note>().is_err(), "{bad:?}");
+        }
+        assert!(format!("{NOTE}\u{2014} w.example AAAAAAAA\n").parse::<Note>().is_ok());
     }
 
     #[test]

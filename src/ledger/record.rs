@@ -16,6 +16,9 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::{Checkpoint, TreeHead};
 use super::edge::Edge;
+use super::facts;
+pub use super::fault::Fault;
+use super::fault::{OrEnd, Reply, answer};
 use super::leaf::{Kind, Leaf};
 use super::note::NoteKey;
 use super::recorded::{Certificate, Recorded};
@@ -25,43 +28,8 @@ use crate::certificate::draft::Unsigned;
 use crate::certificate::lint::{Flaw, Keys};
 use crate::certificate::time::UnixTime;
 use crate::outside::clock::Clock;
-use crate::signer::client::{Batch, Entrance, Health, Pending, Signer};
+use crate::signer::client::{Batch, Pending, Pipeline, Signer};
 use crate::signer::protocol::MAX_BATCH;
-
-/// Why an entry did not come about. All of these are faults: nobody was refused anything.
-#[derive(Debug)]
-pub enum Fault {
-    /// The store failed: disk full, read-only, damaged.
-    Store(StoreError),
-    /// The draft is not one that may be signed: a bug of ours.
-    Flaw(Flaw),
-    /// The signer cannot be reached or did not answer.
-    SignerAway(String),
-    /// The signer answered, and did not sign.
-    SignerRefused(String),
-    /// The signer has seen more of the ledger than is there, or another one.
-    LedgerLost(String),
-    /// The daemon is ending.
-    Ending,
-}
-
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Store(why) => write!(f, "the ledger cannot be written: {why}"),
-            Self::Flaw(flaw) => write!(f, "the certificate fails the lint: {flaw}"),
-            Self::SignerAway(why) => write!(f, "the signer cannot be reached: {why}"),
-            Self::SignerRefused(why) => write!(f, "the signer did not sign: {why}"),
-            Self::LedgerLost(why) => write!(f, "{why}"),
-            Self::Ending => write!(f, "the daemon is ending"),
-        }
-    }
-}
-
-impl std::error::Error for Fault {}
-
-/// Where an answer goes; a person who left is not waited for.
-type Reply<T> = oneshot::Sender<Result<T, Fault>>;
 
 /// What the writer is asked to record.
 enum Submission {
@@ -132,19 +100,17 @@ impl Ledger {
         let reader = Store::open_to_read(&setup.database).map_err(Fault::Store)?;
         let threads = |why: std::io::Error| Fault::Store(StoreError(format!("no thread: {why}")));
         let (queue, submissions) = mpsc::sync_channel(QUEUE);
-        let health = setup.signer.health();
-        let (batches, stage) = setup.signer.start(reader, setup.checkpoint).map_err(threads)?;
+        let (signer, stage) = setup.signer.start(reader, setup.checkpoint).map_err(threads)?;
         let Setup { lock, key, keys, clock, .. } = setup;
-        let writer = Writer { store, edge, key, keys, clock, fold, batches, health };
+        let writer = Writer { store, edge, key, keys, clock, fold, signer };
         let run = move || {
+            let _end = OrEnd("ledger");
             let store = writer.run(&submissions);
-            let signed = stage.join();
+            // What is queued is signed; a panic there has ended the process.
+            drop(stage.join());
             // The last connection to go brings the write-ahead log back into the database.
             drop(store);
             drop(lock);
-            if signed.is_err() {
-                tracing::error!("the signer's stage panicked");
-            }
         };
         let running =
             std::thread::Builder::new().name("ledger".to_owned()).spawn(run).map_err(threads)?;
@@ -161,13 +127,25 @@ impl Ledger {
     /// Records an entry that nobody signs; its index when it is durable.
     pub async fn append(&self, kind: Kind, facts: Vec<u8>) -> Result<u64, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.submit(Submission::Append(kind, facts, reply))?;
+        self.submit_entry(kind, facts, reply)?;
         answer.await.map_err(|_| Fault::Ending)?
     }
 
     /// Records an entry without waiting for it.
     pub fn append_later(&self, kind: Kind, facts: Vec<u8>) -> Result<(), Fault> {
-        self.submit(Submission::Append(kind, facts, oneshot::channel().0))
+        self.submit_entry(kind, facts, oneshot::channel().0)
+    }
+
+    /// What would stand in the ledger for ever, and no verifier would take, does not get there.
+    fn submit_entry(&self, kind: Kind, facts: Vec<u8>, reply: Reply<u64>) -> Result<(), Fault> {
+        let bug = |what: &str| Err(Fault::Store(StoreError(what.to_owned())));
+        if kind == Kind::Certificate {
+            return bug("a certificate is issued, not appended");
+        }
+        if facts.len() > facts::MAX {
+            return bug("facts of more than 64 KiB");
+        }
+        self.submit(Submission::Append(kind, facts, reply))
     }
 
     /// Returns when the writer has taken its turn: it lives, whatever its disk does. A writer that
@@ -201,8 +179,7 @@ struct Writer {
     keys: Keys,
     clock: Arc<dyn Clock>,
     fold: Fold,
-    batches: Entrance,
-    health: Health,
+    signer: Pipeline,
 }
 
 impl Writer {
@@ -307,8 +284,8 @@ impl Writer {
                 made.push(Made::Other(first, reply));
             }
             Submission::Issue(unsigned, reply) => {
-                // What nobody can sign is not recorded.
-                if let Some(fault) = self.health.fault() {
+                // Known to be away: what nobody can sign is not recorded.
+                if let Some(fault) = self.signer.fault() {
                     answer(reply, Err(fault));
                     return Ok(());
                 }
@@ -393,10 +370,11 @@ impl Writer {
                 }
             }
         }
-        // Without it the signer's stage reads the proof from the store.
+        // Without this proof the stage makes its own, from what is stored.
         let consistency = prove(consistency(old, size)).ok();
         // A full pipeline holds the writer: then entries gather into the next, larger batch.
-        if self.batches.send(Batch { from: old, consistency, checkpoint, pending }).is_err() {
+        let batch = Batch { from: old, consistency, checkpoint, pending };
+        if self.signer.hand_on(batch).is_err() {
             tracing::error!("the signer's stage has ended: the process ends");
             std::process::exit(70);
         }
@@ -437,9 +415,4 @@ impl Made {
             Self::Other(_, reply) => answer(reply, Err(fault)),
         }
     }
-}
-
-/// Answers; whoever left meanwhile does not hear it.
-pub(crate) fn answer<T>(reply: Reply<T>, result: Result<T, Fault>) {
-    drop(reply.send(result));
 }

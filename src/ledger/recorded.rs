@@ -3,7 +3,9 @@
 
 use ed25519_dalek::{Signature, VerifyingKey};
 
+use super::checkpoint::Checkpoint;
 use super::leaf::Leaf;
+use super::proof::Proof;
 use super::tree::{Hash, base64};
 use crate::certificate::blob::{Tbs, strip};
 use crate::certificate::draft::{Unsigned, Wanted};
@@ -36,27 +38,30 @@ use crate::certificate::wire::Reader;
 ///
 /// ```compile_fail
 /// use hallpass::certificate::draft::Unsigned;
+/// use hallpass::ledger::checkpoint::Checkpoint;
 /// use hallpass::ledger::recorded::Certificate;
-/// fn sign(unsigned: Unsigned, signed: Vec<u8>) -> Option<Certificate> {
-///     unsigned.signed(signed).ok()
+/// fn sign(unsigned: Unsigned, signed: Vec<u8>, under: &Checkpoint) -> Option<Certificate> {
+///     unsigned.signed(signed, under).ok()
 /// }
 /// ```
 ///
 /// What is recorded can, once:
 ///
 /// ```
+/// use hallpass::ledger::checkpoint::Checkpoint;
 /// use hallpass::ledger::recorded::{Certificate, Recorded};
-/// fn sign(recorded: Recorded, signed: Vec<u8>) -> Option<Certificate> {
-///     recorded.signed(signed).ok()
+/// fn sign(recorded: Recorded, signed: Vec<u8>, under: &Checkpoint) -> Option<Certificate> {
+///     recorded.signed(signed, under).ok()
 /// }
 /// ```
 ///
 /// and not twice:
 ///
 /// ```compile_fail
+/// use hallpass::ledger::checkpoint::Checkpoint;
 /// use hallpass::ledger::recorded::{Certificate, Recorded};
-/// fn sign(recorded: Recorded, one: Vec<u8>, two: Vec<u8>) -> [Option<Certificate>; 2] {
-///     [recorded.signed(one).ok(), recorded.signed(two).ok()]
+/// fn sign(recorded: Recorded, signed: Vec<u8>, under: &Checkpoint) -> [Option<Certificate>; 2] {
+///     [recorded.signed(signed.clone(), under).ok(), recorded.signed(signed, under).ok()]
 /// }
 /// ```
 #[derive(Debug)]
@@ -109,15 +114,20 @@ impl Recorded {
         &self.facts
     }
 
-    /// Takes what the signer signed, if it is this certificate with a proof in it and the CA's
-    /// signature on it.
-    pub fn signed(self, blob: Vec<u8>) -> Result<Certificate, NotTheSame> {
+    /// Takes what the signer signed, if it is this certificate with its proof under the cosigned
+    /// checkpoint in it and the CA's signature on it.
+    pub fn signed(self, blob: Vec<u8>, cosigned: &Checkpoint) -> Result<Certificate, NotTheSame> {
         let (view, signature) =
             Tbs::parse_signed(&blob).map_err(|_| NotTheSame("not a certificate"))?;
         let stapled = blob.get(..view.len()).unwrap_or_default();
-        let (tbs, _) = strip(stapled).map_err(|_| NotTheSame("no proof in it"))?;
+        let (tbs, proof) = strip(stapled).map_err(|_| NotTheSame("no proof in it"))?;
         if tbs != self.tbs {
             return Err(NotTheSame("other bytes"));
+        }
+        let proof = Proof::parse(proof).map_err(|_| NotTheSame("a proof that is none"))?;
+        let mine = proof.index == self.index && proof.facts == self.leaf.facts;
+        if !mine || proof.checkpoint != *cosigned || !proof.includes(&self.leaf) {
+            return Err(NotTheSame("another proof"));
         }
         check_signature(view.ca, stapled, signature)
             .ok_or(NotTheSame("the CA's signature is not valid"))?;
@@ -129,7 +139,7 @@ impl Recorded {
 }
 
 /// The CA's signature over a certificate; `None` if it is none.
-pub(super) fn check_signature(ca: &[u8], stapled: &[u8], signature: &[u8]) -> Option<()> {
+pub(crate) fn check_signature(ca: &[u8], stapled: &[u8], signature: &[u8]) -> Option<()> {
     let mut key = Reader::new(ca);
     let key =
         (key.text("CA key").ok()? == "ssh-ed25519").then(|| key.string("CA key").ok()).flatten()?;

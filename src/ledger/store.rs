@@ -1,6 +1,7 @@
 //! The ledger's rows in SQLite: entries, which are the truth, and full tiles, which save hashing
 //! them again. WAL and `synchronous=FULL`, both read back.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -43,6 +44,12 @@ impl std::fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+impl From<rusqlite::types::FromSqlError> for StoreError {
+    fn from(why: rusqlite::types::FromSqlError) -> Self {
+        Self(why.to_string())
+    }
+}
 
 impl From<rusqlite::Error> for StoreError {
     fn from(why: rusqlite::Error) -> Self {
@@ -140,7 +147,28 @@ impl Store {
                 path.display()
             )));
         }
-        Ok(Self { db })
+        let store = Self { db };
+        store.nothing_else(path)?;
+        Ok(store)
+    }
+
+    /// A trigger or a view that somebody left in the file would run with every entry.
+    fn nothing_else(&self, path: &Path) -> Result<(), StoreError> {
+        let names = |db: &Connection| -> Result<BTreeSet<(String, String)>, rusqlite::Error> {
+            let mut select = db.prepare("SELECT type || ' ' || name, sql FROM sqlite_schema")?;
+            let names = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            names.collect()
+        };
+        let blank = Connection::open_in_memory()?;
+        blank.execute_batch(SCHEMA)?;
+        let (ours, theirs) = (names(&blank)?, names(&self.db)?);
+        match ours.symmetric_difference(&theirs).next() {
+            Some((name, _)) => Err(StoreError(format!(
+                "{}: {name} is not as hallpass makes it; compare with a backup",
+                path.display()
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// How many entries.
@@ -153,6 +181,11 @@ impl Store {
     /// Starts a transaction.
     pub fn begin(&self) -> Result<(), StoreError> {
         self.run("BEGIN IMMEDIATE")
+    }
+
+    /// Starts a transaction that sees one state of the ledger, whatever is written meanwhile.
+    pub fn begin_reading(&self) -> Result<(), StoreError> {
+        self.run("BEGIN DEFERRED")
     }
 
     /// Makes the transaction durable. After an error here nobody knows whether it is.
@@ -241,31 +274,56 @@ impl Store {
         Ok(())
     }
 
-    /// The full tiles, as they are stored.
-    pub fn tiles(&self) -> Result<Vec<Tile>, StoreError> {
+    /// A full tile, as it is stored.
+    pub fn tile(&self, level: u32, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let mut select =
-            self.db.prepare("SELECT level, idx, hashes FROM tile ORDER BY level, idx")?;
-        let tile = |row: &rusqlite::Row<'_>| {
-            let index: i64 = row.get(1)?;
-            Ok(Tile {
-                level: row.get(0)?,
-                index: u64::try_from(index).unwrap_or(u64::MAX),
-                hashes: row.get(2)?,
-            })
-        };
-        let tiles = select.query_map([], tile)?.collect::<Result<_, _>>()?;
-        Ok(tiles)
+            self.db.prepare_cached("SELECT hashes FROM tile WHERE level = ?1 AND idx = ?2")?;
+        Ok(select.query_row(params![level, number(index)?], |row| row.get(0)).optional()?)
+    }
+
+    /// What no ledger of so many entries holds: rows before the first, tiles too many or too few.
+    /// Of each kind the first is named.
+    pub fn strays(&self, entries: u64) -> Result<Vec<String>, StoreError> {
+        let mut strays = Vec::new();
+        let count = "SELECT count(*) FROM entry WHERE idx < 0";
+        let before: i64 = self.db.query_row(count, [], |row| row.get(0))?;
+        if before > 0 {
+            strays.push(format!("{before} entries have an index below 0"));
+        }
+        let full = |level: u32| entries.checked_shr(HEIGHT * (level + 1)).unwrap_or(0);
+        let mut missing: BTreeMap<i64, i64> = BTreeMap::new();
+        for level in (0..7).take_while(|level| full(*level) > 0) {
+            missing.insert(level.into(), 0);
+        }
+        let mut select = self.db.prepare("SELECT level, idx FROM tile ORDER BY level, idx")?;
+        let mut rows = select.query([])?;
+        let mut beyond = None;
+        while let Some(row) = rows.next()? {
+            let (level, index): (i64, i64) = (row.get(0)?, row.get(1)?);
+            match missing.get_mut(&level) {
+                // What is missing stays where the first gap is.
+                Some(next) if *next == index => *next += 1,
+                Some(next) if *next < index => {}
+                _ => beyond = beyond.or(Some((level, index))),
+            }
+            let end = u32::try_from(level).map_or(0, full);
+            if u64::try_from(index).map_or(true, |index| index >= end) {
+                beyond = beyond.or(Some((level, index)));
+            }
+        }
+        strays
+            .extend(beyond.map(|(l, n)| format!("tile {l}/{n} is of entries that are not there")));
+        let lacks = missing
+            .into_iter()
+            .filter(|(l, n)| u64::try_from(*n).ok() < u32::try_from(*l).ok().map(full));
+        strays.extend(lacks.map(|(l, n)| format!("tile {l}/{n} is missing")));
+        Ok(strays)
     }
 
     /// Nodes of level `8 * level` of the tree, `count` of them: from a full tile, or from what is
     /// below.
     fn base_nodes(&self, level: u32, from: u64, count: u64) -> Result<Vec<Hash>, StoreError> {
-        let mut select =
-            self.db.prepare_cached("SELECT hashes FROM tile WHERE level = ?1 AND idx = ?2")?;
-        let tile = select
-            .query_row(params![level, number(from / TILE)?], |row| row.get::<_, Vec<u8>>(0))
-            .optional()?;
-        if let Some(bytes) = tile {
+        if let Some(bytes) = self.tile(level, from / TILE)? {
             let hashes = bytes.as_chunks::<32>().0.iter().map(|hash| Hash(*hash));
             let skip = usize::try_from(from % TILE).unwrap_or(0);
             return Ok(hashes.skip(skip).take(usize::try_from(count).unwrap_or(0)).collect());
@@ -316,7 +374,10 @@ fn read(row: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
     let index: i64 = row.get(0)?;
     let index =
         u64::try_from(index).map_err(|_| StoreError(format!("an entry with index {index}")))?;
-    Ok(Row { index, leaf: row.get(1)?, tbs: row.get(2)?, facts: row.get(3)? })
+    // A leaf is ASCII. One that is not even UTF-8 is damaged: whoever checks it sees that, and can say
+    // which one it is.
+    let leaf = String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?).into_owned();
+    Ok(Row { index, leaf, tbs: row.get(2)?, facts: row.get(3)? })
 }
 
 fn number(index: u64) -> Result<i64, StoreError> {
@@ -348,7 +409,11 @@ mod tests {
             edge.filled_since(index).iter().for_each(|tile| store.insert_tile(tile).unwrap());
         }
         store.commit().unwrap();
-        assert_eq!((store.size().unwrap(), store.tiles().unwrap().len()), (1500, 5));
+        assert_eq!(store.size().unwrap(), 1500);
+        assert_eq!(store.strays(1500).unwrap(), Vec::<String>::new());
+        assert_eq!(store.strays(1535).unwrap(), Vec::<String>::new());
+        assert_eq!(store.strays(1536).unwrap(), ["tile 0/5 is missing"]);
+        assert_eq!(store.strays(1279).unwrap(), ["tile 0/4 is of entries that are not there"]);
         let reader = Store::open_to_read(&path).unwrap();
         for size in [1, 255, 256, 257, 1024, 1499, 1500] {
             assert_eq!(root(&reader, size).unwrap(), root(&edge, size).unwrap(), "{size}");

@@ -2,19 +2,108 @@
 //! nothing. Separate from the code that writes: its own leaves, its own tree.
 
 use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read as _};
 
 use sha2::{Digest as _, Sha256};
 
 use super::checkpoint::Checkpoint;
-use super::edge::Tile;
-use super::facts::SignerView;
+use super::export;
+use super::facts::{self, SignerView};
 use super::note::VerifierKey;
-use super::store::Row;
+use super::store::{Row, Store, StoreError};
 use super::tree::{base64, unbase64};
 use crate::certificate::blob::Tbs;
 use crate::certificate::key_id::KeyId;
 use crate::certificate::lint::{Allowance, Keys, lint};
 use crate::certificate::time::{Span, UnixTime};
+
+/// Verifies a database: every entry, every stored tile, the checkpoint over them, and what the signer
+/// has seen where its mark can be read.
+pub fn database(
+    store: &Store,
+    checkpoint: &Checkpoint,
+    (ledger, signer): (&VerifierKey, &VerifierKey),
+    seen: Option<(u64, [u8; 32])>,
+) -> Result<Report, StoreError> {
+    // One view of it all: a daemon may be writing.
+    store.begin_reading()?;
+    let sizes = [checkpoint.head.size].into_iter().chain(seen.map(|(size, _)| size));
+    let mut verifier = Verifier::new(sizes, Some(store));
+    store.each_from(0, |row| {
+        verifier.entry(&row);
+        true
+    })?;
+    for what in store.strays(verifier.report.entries)? {
+        verifier.problem(None, what);
+    }
+    verifier.checkpoint(checkpoint, ledger, signer);
+    if let Some((size, root)) = seen {
+        verifier.head("the signer", size, &root);
+    }
+    store.rollback()?;
+    Ok(verifier.report)
+}
+
+/// Verifies an export: every line, and the checkpoint in the first one over exactly the others.
+pub fn export(
+    mut from: impl BufRead,
+    (ledger, signer): (&VerifierKey, &VerifierKey),
+) -> io::Result<Report> {
+    let broken = |index, what: String| Report {
+        problems: vec![Problem { index, what }],
+        ..Report::default()
+    };
+    let first = match next_line(&mut from)? {
+        Ok(Some(line)) => export::read_checkpoint(&line).and_then(|text| {
+            Checkpoint::parse(&text).map_err(|why| format!("the checkpoint: {why}"))
+        }),
+        Ok(None) => Err("it is empty".to_owned()),
+        Err(what) => Err(what),
+    };
+    let checkpoint = match first {
+        Ok(checkpoint) => checkpoint,
+        Err(what) => return Ok(broken(None, what)),
+    };
+    let mut verifier = Verifier::new([checkpoint.head.size], None);
+    loop {
+        let at = verifier.report.entries;
+        let row = match next_line(&mut from)? {
+            Ok(None) => break,
+            Ok(Some(line)) => export::read_entry(&line),
+            Err(what) => Err(what),
+        };
+        match row {
+            Ok(row) => verifier.entry(&row),
+            // What follows cannot be told apart from it.
+            Err(what) => {
+                verifier.problem(Some(at), what);
+                return Ok(verifier.report);
+            }
+        }
+    }
+    verifier.checkpoint(&checkpoint, ledger, signer);
+    if verifier.report.entries > checkpoint.head.size {
+        let what = "is not under the checkpoint of the export".to_owned();
+        verifier.problem(Some(checkpoint.head.size), what);
+    }
+    Ok(verifier.report)
+}
+
+/// The longest line of an export: the largest facts and certificate in base64, and some.
+const LINE: u64 = 256 * 1024;
+
+/// The next line without its end, or what is wrong with it.
+fn next_line(from: &mut impl BufRead) -> io::Result<Result<Option<String>, String>> {
+    let mut line = Vec::new();
+    from.take(LINE).read_until(b'\n', &mut line)?;
+    Ok(match line.pop() {
+        None => Ok(None),
+        Some(b'\n') => {
+            String::from_utf8(line).map(Some).map_err(|_| "its line is not UTF-8".to_owned())
+        }
+        Some(_) => Err("its line does not end".to_owned()),
+    })
+}
 
 /// What is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,32 +137,34 @@ pub struct Report {
 }
 
 /// Verifies entries as they come, in order.
-pub struct Verifier {
+struct Verifier<'a> {
     report: Report,
     /// Roots of complete subtrees, large to small: the whole tree in at most 64 hashes.
     peaks: Vec<(u64, [u8; 32])>,
     /// Roots that are asked for, by tree size.
     wanted: BTreeMap<u64, Option<[u8; 32]>>,
-    /// Full tiles of level 0 as stored, by index: they tell which entry was changed.
-    tiles: BTreeMap<u64, Vec<u8>>,
+    /// Where the tiles are. A full one holds the hashes of its entries: it tells which was changed.
+    tiles: Option<&'a Store>,
+    /// Whether an entry was missing: then no inner node is where it should be.
+    gap: bool,
+    /// The last tile of each level that was looked at: its index and its bytes.
+    tile: BTreeMap<u32, (u64, Option<Vec<u8>>)>,
     latest: UnixTime,
 }
 
 /// How far an entry's time may lie before its predecessor's: decisions queue side by side.
 const SIDE_BY_SIDE: Span = Span::secs(120);
 
-impl Verifier {
+impl<'a> Verifier<'a> {
     /// A verifier that will be asked for the roots of these tree sizes.
-    pub fn new(sizes: impl IntoIterator<Item = u64>, tiles: Vec<Tile>) -> Self {
+    fn new(sizes: impl IntoIterator<Item = u64>, tiles: Option<&'a Store>) -> Self {
         let mut verifier = Self {
             report: Report::default(),
             peaks: Vec::new(),
             wanted: sizes.into_iter().map(|size| (size, None)).collect(),
-            tiles: tiles
-                .into_iter()
-                .filter(|tile| tile.level == 0)
-                .map(|tile| (tile.index, tile.hashes))
-                .collect(),
+            tiles,
+            gap: false,
+            tile: BTreeMap::new(),
             latest: UnixTime::default(),
         };
         verifier.note_root();
@@ -81,41 +172,33 @@ impl Verifier {
     }
 
     /// Takes the next entry.
-    pub fn entry(&mut self, row: &Row) {
+    fn entry(&mut self, row: &Row) {
         let expected = self.report.entries;
         if row.index != expected {
             self.problem(Some(expected), "is missing".to_owned());
-            self.report.entries = row.index;
+            self.gap = true;
         }
         if let Err(what) = self.check(row) {
             self.problem(Some(row.index), what);
         }
-        let leaf = leaf_hash(&row.leaf);
-        self.compare_tile(row.index, &leaf);
-        self.grow(leaf);
+        self.grow(row.index, leaf_hash(&row.leaf));
         self.report.entries = row.index.saturating_add(1);
         self.note_root();
     }
 
-    /// Checks a checkpoint over what was read. The signer's key is not needed to see that nothing
-    /// changed, only to see that it was witnessed.
-    pub fn checkpoint(
-        &mut self,
-        checkpoint: &Checkpoint,
-        ledger: &VerifierKey,
-        signer: Option<&VerifierKey>,
-    ) {
+    /// Checks a checkpoint over what was read.
+    fn checkpoint(&mut self, checkpoint: &Checkpoint, ledger: &VerifierKey, signer: &VerifierKey) {
         if let Err(why) = checkpoint.check(ledger) {
             self.problem(None, format!("checkpoint: {why}"));
         }
-        if let Some(Err(why)) = signer.map(|signer| checkpoint.check_cosigned(signer)) {
+        if let Err(why) = checkpoint.check_cosigned(signer) {
             self.problem(None, format!("checkpoint: {why}"));
         }
         self.head("the checkpoint", checkpoint.head.size, &checkpoint.head.root.0);
     }
 
     /// Checks that the tree of this size had this root.
-    pub fn head(&mut self, whose: &str, size: u64, root: &[u8; 32]) {
+    fn head(&mut self, whose: &str, size: u64, root: &[u8; 32]) {
         if size > self.report.entries {
             let from = self.report.entries;
             self.problem(Some(from), format!("is missing: {whose} has seen {size} entries"));
@@ -127,13 +210,7 @@ impl Verifier {
         }
     }
 
-    /// What was found.
-    pub fn finish(self) -> Report {
-        self.report
-    }
-
-    /// Something is wrong that lies outside the entries.
-    pub fn problem(&mut self, index: Option<u64>, what: String) {
+    fn problem(&mut self, index: Option<u64>, what: String) {
         self.report.problems.push(Problem { index, what });
     }
 
@@ -146,7 +223,16 @@ impl Verifier {
         if lines.next() != Some("") || lines.next().is_some() {
             return Err("the leaf is not three lines".to_owned());
         }
+        let words = kind
+            .split('-')
+            .all(|word| !word.is_empty() && word.bytes().all(|letter| letter.is_ascii_lowercase()));
+        if !words || !third.is_some_and(is_hash) {
+            return Err("the leaf has no kind or no hash of the facts".to_owned());
+        }
         let is_certificate = kind == "certificate";
+        if is_certificate && !second.is_some_and(is_hash) {
+            return Err("the leaf has no hash of a certificate and is one's".to_owned());
+        }
         if is_certificate {
             self.report.certificates += 1;
         } else if second != Some("-") {
@@ -160,6 +246,9 @@ impl Verifier {
         }
         if row.facts.as_ref().is_some_and(|facts| third != Some(&hash_text(facts))) {
             return Err("the facts are not those in the leaf".to_owned());
+        }
+        if let Some(tbs) = &row.tbs {
+            numbered(row.index, tbs)?;
         }
         let Some(facts) = &row.facts else {
             self.report.redacted += 1;
@@ -175,6 +264,9 @@ impl Verifier {
 
     /// The facts' first members and time.
     fn facts(&mut self, kind: &str, facts: &[u8]) -> Result<(), String> {
+        if facts.len() > facts::MAX {
+            return Err("the facts are longer than 64 KiB".to_owned());
+        }
         let text = std::str::from_utf8(facts).map_err(|_| "the facts are not UTF-8")?;
         let salt = text.strip_prefix(&format!("{{\"v\":1,\"kind\":\"{kind}\",\"salt\":\""));
         let salt = salt.and_then(|rest| rest.split_once('"')).and_then(|(salt, _)| unbase64(salt));
@@ -193,25 +285,46 @@ impl Verifier {
         Ok(())
     }
 
-    /// A full tile holds the hashes of its entries: it tells which one was changed.
-    fn compare_tile(&mut self, index: u64, leaf: &[u8; 32]) {
-        let at = usize::try_from(index % 256).unwrap_or(0) * 32;
-        let stored = self.tiles.get(&(index / 256)).map(|hashes| hashes.get(at..at + 32));
-        if stored.is_some_and(|stored| stored != Some(leaf)) {
-            self.problem(Some(index), "its leaf is not the one in the stored tile".to_owned());
-        }
-    }
-
-    /// RFC 6962's tree as a stack of complete subtrees.
-    fn grow(&mut self, leaf: [u8; 32]) {
+    /// RFC 6962's tree as a stack of complete subtrees; those that a tile holds are compared with it.
+    fn grow(&mut self, index: u64, leaf: [u8; 32]) {
         self.peaks.push((1, leaf));
+        self.compare_tile(0, index, &leaf);
         while let [.., (left_size, left), (right_size, right)] = self.peaks.as_slice() {
             if left_size != right_size {
                 break;
             }
-            let merged = (left_size + right_size, node_hash(left, right));
+            let (size, hash) = (left_size + right_size, node_hash(left, right));
             self.peaks.truncate(self.peaks.len() - 2);
-            self.peaks.push(merged);
+            self.peaks.push((size, hash));
+            if size.trailing_zeros().is_multiple_of(8) {
+                self.compare_tile(size.trailing_zeros() / 8, index / size, &hash);
+            }
+        }
+    }
+
+    /// Compares a node with the full tile it is in, if that one has to be there.
+    fn compare_tile(&mut self, level: u32, index: u64, hash: &[u8; 32]) {
+        let Some(store) = self.tiles.filter(|_| level == 0 || !self.gap) else { return };
+        let tile = index / 256;
+        if self.tile.get(&level).is_none_or(|(last, _)| *last != tile) {
+            let bytes = store.tile(level, tile).unwrap_or_else(|why| {
+                self.problem(None, format!("tile {level}/{tile}: {why}"));
+                None
+            });
+            if bytes.as_ref().is_some_and(|bytes| bytes.len() != 8192) {
+                self.problem(None, format!("tile {level}/{tile} does not hold 256 hashes"));
+            }
+            self.tile.insert(level, (tile, bytes));
+        }
+        let Some((_, Some(bytes))) = self.tile.get(&level) else { return };
+        let at = usize::try_from(index % 256).unwrap_or(0) * 32;
+        if bytes.get(at..at + 32) == Some(hash) {
+            return;
+        }
+        if level == 0 {
+            self.problem(Some(index), "its leaf is not the one in the stored tile".to_owned());
+        } else {
+            self.problem(None, format!("tile {level}/{tile} is not made of its entries"));
         }
     }
 
@@ -227,16 +340,25 @@ impl Verifier {
     }
 }
 
+fn is_hash(text: &str) -> bool {
+    unbase64(text).is_some_and(|bytes| bytes.len() == 32)
+}
+
+/// That a certificate has its entry's serial.
+fn numbered(index: u64, tbs: &[u8]) -> Result<(), String> {
+    let view = Tbs::parse(tbs).map_err(|why| why.to_string())?;
+    if Some(view.serial) == index.checked_add(1) {
+        Ok(())
+    } else {
+        Err(format!("its serial is {}, not the index plus one", view.serial))
+    }
+}
+
 /// That the certificate says what its facts say, with its own CA taken for the pinned one: which CA
 /// signs what is sshd's to check.
 fn certificate(index: u64, tbs: &[u8], facts: &[u8]) -> Result<(), String> {
     let view = Tbs::parse(tbs).map_err(|why| why.to_string())?;
-    if Some(view.serial) != index.checked_add(1) {
-        return Err(format!("its serial is {}, not the index plus one", view.serial));
-    }
     let granted = SignerView::parse(facts)?;
-    let time: UnixTime =
-        serde_json::from_slice::<super::facts::Header>(facts).map_err(|why| why.to_string())?.time;
     let ticket = granted.ticket.as_ref().map(|ticket| &ticket.id);
     let key_id =
         KeyId::new(granted.request.clone(), granted.person.clone(), ticket, granted.grant_ends);
@@ -244,7 +366,8 @@ fn certificate(index: u64, tbs: &[u8], facts: &[u8]) -> Result<(), String> {
     let (user_ca, bare_ca) =
         if bare { (Vec::new(), view.ca.to_vec()) } else { (view.ca.to_vec(), Vec::new()) };
     let may = Allowance {
-        now: time,
+        now: granted.time,
+        decided: granted.time,
         index,
         key_id: &key_id,
         principals: &granted.accounts,

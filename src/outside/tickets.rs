@@ -33,11 +33,28 @@ pub struct TicketSeen {
 
 /// The tracker did not tell what the ticket is. Never a yes and never a no: try again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrackerFault(pub String);
+pub enum TrackerFault {
+    /// The tracker is away.
+    Away(String),
+    /// There is something under this id, and it is not a ticket that can be understood.
+    Unreadable(String),
+}
+
+impl TrackerFault {
+    /// In a few words, for the person.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Away(_) => "the ticket tracker did not answer",
+            Self::Unreadable(_) => "the ticket could not be read; whoever keeps it must mend it",
+        }
+    }
+}
 
 impl std::fmt::Display for TrackerFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Away(why) | Self::Unreadable(why) => f.write_str(why),
+        }
     }
 }
 
@@ -92,15 +109,16 @@ impl FolderTracker {
     /// An id is one path segment by its grammar; a link is not followed.
     pub fn read(&self, id: &TicketId) -> Result<Option<TicketSeen>, TrackerFault> {
         let path = self.path.join(format!("{id}.toml"));
-        let fault =
-            |why: &dyn std::fmt::Display| TrackerFault(format!("{}: {why}", path.display()));
+        let say = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+        let fault = |why: &dyn std::fmt::Display| TrackerFault::Unreadable(say(why));
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
         let flags = i32::try_from(flags.bits()).unwrap_or(0);
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
             Ok(file) => file,
             // A folder that is not there is an outage, not a ticket that does not exist.
             Err(why) if why.kind() == ErrorKind::NotFound && self.path.is_dir() => return Ok(None),
-            Err(why) => return Err(fault(&why)),
+            Err(why) if self.path.is_dir() => return Err(fault(&why)),
+            Err(why) => return Err(TrackerFault::Away(say(&why))),
         };
         if !file.metadata().map_err(|why| fault(&why))?.is_file() {
             return Err(fault(&"not a regular file"));

@@ -4,17 +4,18 @@
 use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::protocol::{self, Answer, Entry, Hello, Question, Refusal, receive, send};
-use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::checkpoint::{Checkpoint, TreeHead};
+use crate::ledger::fault::{OrEnd, answer};
 use crate::ledger::note::VerifierKey;
-use crate::ledger::record::{Fault, answer};
+use crate::ledger::record::Fault;
 use crate::ledger::recorded::{Certificate, Recorded};
 use crate::ledger::store::Store;
 use crate::ledger::tree::{Hash, consistency, grew, hash_of, root};
@@ -32,19 +33,12 @@ const PIPELINE: usize = 2;
 pub struct Batch {
     /// The tree's size before it.
     pub from: u64,
-    /// The proof of growth since then, where the writer had it at hand.
+    /// The proof of growth since then, if the writer could make it.
     pub consistency: Option<Vec<Hash>>,
     /// The checkpoint with the ledger's signature.
     pub checkpoint: Checkpoint,
     /// What is to be signed.
     pub pending: Vec<Pending>,
-}
-
-impl Batch {
-    /// Nothing to sign: the signer is to see the checkpoint.
-    fn empty(checkpoint: Checkpoint) -> Self {
-        Self { from: checkpoint.head.size, consistency: None, checkpoint, pending: Vec::new() }
-    }
 }
 
 /// A recorded certificate and who waits for it.
@@ -57,100 +51,124 @@ pub struct Pending {
     pub reply: oneshot::Sender<Result<Certificate, Fault>>,
 }
 
-/// What keeps the signer from signing, as the last attempt found it. Read by the writer, so that what
-/// nobody can sign is not recorded.
-#[derive(Debug, Clone, Default)]
-pub struct Health(Arc<Mutex<Option<Failure>>>);
-
-impl Health {
-    /// The fault that a certificate would end in now.
-    pub fn fault(&self) -> Option<Fault> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Failure::fault)
-    }
-
-    /// Notes how the last attempt ended; gives what was noted before.
-    fn note(&self, failure: Option<Failure>) -> Option<Failure> {
-        std::mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), failure)
-    }
-}
-
 /// The signer as the daemon knows it.
 pub struct Signer {
     socket: PathBuf,
     vkey: VerifierKey,
     user_ca: Vec<u8>,
     bare_ca: Vec<u8>,
-    health: Health,
 }
 
 impl Signer {
     /// The signer behind a socket; its keys must be these.
     pub fn new(socket: PathBuf, vkey: VerifierKey, user_ca: Vec<u8>, bare_ca: Vec<u8>) -> Self {
-        Self { socket, vkey, user_ca, bare_ca, health: Health::default() }
+        Self { socket, vkey, user_ca, bare_ca }
     }
 
-    /// What keeps the signer from signing, if anything does.
-    pub fn health(&self) -> Health {
-        self.health.clone()
+    /// Asks the signer who it is, and waits for the answer.
+    pub fn greet(&self) -> Result<(), String> {
+        self.connect().map(drop).map_err(|failure| failure.say())
     }
 
-    /// Starts the stage; it ends when the way in is dropped. `reader` reads the ledger beside the
+    fn connect(&self) -> Result<Peer, Failure> {
+        let say = |why: io::Error| Failure::Away(format!("{}: {why}", self.socket.display()));
+        let stream = UnixStream::connect(&self.socket).map_err(say)?;
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+            .map_err(say)?;
+        let mark = match converse(&stream, &Question::Hello.encode()).map_err(say)? {
+            Answer::Mark(mark) => mark,
+            Answer::Signed { .. } | Answer::Refused(_) => {
+                return Err(Failure::Away("it did not say hello".to_owned()));
+            }
+        };
+        let expected = (self.vkey.to_string(), &self.user_ca, &self.bare_ca);
+        if (mark.vkey.clone(), &mark.user_ca, &mark.bare_ca) != expected {
+            return Err(Failure::Away(
+                "it holds other keys than keys/*.pub and keys/signer.vkey say".to_owned(),
+            ));
+        }
+        Ok(Peer { stream, mark })
+    }
+
+    /// Starts the stage; it ends when the pipeline is dropped. `reader` reads the ledger beside the
     /// writer, `checkpoint` is the file of the newest cosigned checkpoint.
     pub fn start(
         self,
         reader: Store,
         checkpoint: PathBuf,
-    ) -> io::Result<(Entrance, JoinHandle<()>)> {
+    ) -> io::Result<(Pipeline, JoinHandle<()>)> {
         let (batches, queue) = mpsc::sync_channel(PIPELINE);
-        let unqueued = Unqueued::default();
-        let entrance = Entrance { batches, unqueued: Arc::clone(&unqueued) };
+        let shared = Arc::new(Shared::default());
         let stage = Stage {
             signer: self,
             reader,
             checkpoint_file: checkpoint,
-            unqueued,
+            shared: Arc::clone(&shared),
             newest: None,
+            shown: None,
             peer: None,
         };
-        let run = move || stage.run(&queue);
+        let run = move || {
+            let _end = OrEnd("signer");
+            stage.run(&queue);
+        };
         let running = std::thread::Builder::new().name("signer".to_owned()).spawn(run)?;
-        Ok((entrance, running))
+        Ok((Pipeline { batches, shared }, running))
     }
 }
 
-/// The newest checkpoint that found no place in the queue.
-///
-/// INVARIANT: never one whose certificates are still queued, or the signer would see it first and
-/// take them for passed over.
-type Unqueued = Arc<Mutex<Option<Checkpoint>>>;
-
-/// The way into the stage.
-pub struct Entrance {
+/// The writer's end of the stage.
+pub struct Pipeline {
     batches: SyncSender<Batch>,
-    unqueued: Unqueued,
+    shared: Arc<Shared>,
 }
 
-/// The stage has ended: it panicked.
+/// What writer and stage both know.
+#[derive(Default)]
+struct Shared {
+    /// Why the signer did not sign when it was last asked; `None` while it does.
+    down: Mutex<Option<Failure>>,
+    /// The newest checkpoint that found no room in the queue.
+    ///
+    /// INVARIANT: never one whose certificates are still to come, or the signer would see it first and
+    /// take them for passed over.
+    unqueued: Mutex<Option<Checkpoint>>,
+}
+
+/// The stage has ended.
 #[derive(Debug)]
 pub struct Ended;
 
-impl Entrance {
-    /// Hands a batch on. Certificates wait for their turn; a batch without any does not wait: where
-    /// there is no place for it, its checkpoint alone is kept, and the signer hears of it when it can.
-    pub fn send(&self, batch: Batch) -> Result<(), Ended> {
+impl Pipeline {
+    /// The fault of every certificate as long as the signer does not sign; `None` while it does.
+    pub fn fault(&self) -> Option<Fault> {
+        lock(&self.shared.down).as_ref().map(Failure::fault)
+    }
+
+    /// Hands a committed batch on, and waits where too many are on their way.
+    ///
+    /// A batch in which nobody waits for a signature waits for nobody either: a signer that hangs must
+    /// not keep a lock from being recorded. If it finds no room its checkpoint is shown later.
+    pub fn hand_on(&self, batch: Batch) -> Result<(), Ended> {
         if !batch.pending.is_empty() {
             return self.batches.send(batch).map_err(|_| Ended);
         }
         match self.batches.try_send(batch) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(batch)) => {
-                let mut unqueued = self.unqueued.lock().unwrap_or_else(PoisonError::into_inner);
-                *unqueued = Some(batch.checkpoint);
+                *lock(&self.shared.unqueued) = Some(batch.checkpoint);
                 Ok(())
             }
             Err(TrySendError::Disconnected(_)) => Err(Ended),
         }
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is changed in two steps under these locks, so a panic leaves nothing half done.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Peer {
@@ -162,47 +180,46 @@ struct Stage {
     signer: Signer,
     reader: Store,
     checkpoint_file: PathBuf,
-    unqueued: Unqueued,
-    /// The newest checkpoint the signer was asked about.
+    shared: Arc<Shared>,
+    /// The newest checkpoint that came through the queue.
     newest: Option<Checkpoint>,
+    /// The size of the last head that the signer cosigned.
+    shown: Option<u64>,
     peer: Option<Peer>,
 }
 
 impl Stage {
     fn run(mut self, queue: &Receiver<Batch>) {
-        loop {
-            // A signer that is away is looked for now and then, whether anybody asks or not; and a
-            // checkpoint that found no place in the queue is brought to it.
-            let batch = if self.signer.health.fault().is_some() {
-                queue.recv_timeout(RETRY)
-            } else if self.unheard().is_some() {
-                queue.recv_timeout(Duration::ZERO)
-            } else {
-                queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            };
-            match batch {
-                Ok(batch) => self.attend(batch),
-                Err(RecvTimeoutError::Timeout) => {
-                    let newest = self.unheard().or_else(|| self.newest.clone());
-                    newest.into_iter().for_each(|checkpoint| self.attend(Batch::empty(checkpoint)));
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.unheard().into_iter().for_each(|last| self.attend(Batch::empty(last)));
-                    return;
-                }
-            }
+        while let Some(batch) = self.next(queue) {
+            self.attend(batch, queue);
         }
     }
 
-    /// A checkpoint that found no place in the queue, if the signer was asked about no newer one.
-    fn unheard(&self) -> Option<Checkpoint> {
-        let asked = self.newest.as_ref().map_or(0, |checkpoint| checkpoint.head.size);
-        let unqueued = self.unqueued.lock().unwrap_or_else(PoisonError::into_inner);
-        unqueued.as_ref().filter(|checkpoint| checkpoint.head.size > asked).cloned()
+    /// The next batch; `None` when the writer has ended.
+    fn next(&self, queue: &Receiver<Batch>) -> Option<Batch> {
+        match queue.try_recv() {
+            Ok(batch) => return Some(batch),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => {}
+        }
+        let retry = lock(&self.shared.down).as_ref().map(Failure::retry);
+        let unqueued = lock(&self.shared.unqueued).clone();
+        let newest = unqueued.into_iter().chain(self.newest.clone());
+        match (newest.max_by_key(|checkpoint| checkpoint.head.size), retry) {
+            // Nobody asks: look whether the signer is back, and bring its mark up to date.
+            (Some(newest), Some(retry)) => match queue.recv_timeout(retry) {
+                Err(RecvTimeoutError::Timeout) => Some(Batch::without_entries(newest)),
+                batch => batch.ok(),
+            },
+            (Some(newest), None) if self.shown < Some(newest.head.size) => {
+                Some(Batch::without_entries(newest))
+            }
+            (_, _) => queue.recv().ok(),
+        }
     }
 
     /// One batch, to its end: every certificate in it is answered for.
-    fn attend(&mut self, batch: Batch) {
+    fn attend(&mut self, batch: Batch, queue: &Receiver<Batch>) {
         let Batch { from, consistency, checkpoint, pending } = batch;
         self.newest = Some(checkpoint.clone());
         let (entries, waiting): (Vec<Entry>, Vec<_>) = pending
@@ -217,116 +234,106 @@ impl Stage {
                 (entry, (recorded, reply))
             })
             .unzip();
-        let question = protocol::Batch {
-            checkpoint: checkpoint.as_str().to_owned(),
-            consistency: Vec::new(),
-            entries,
-        };
-        match self.ask(from, consistency, question, &checkpoint) {
-            Ok((cosigned, results)) => {
-                if self.signer.health.note(None).is_some() {
+        let was_up = lock(&self.shared.down).is_none();
+        let failure = match self.ask(from, consistency, &checkpoint, entries) {
+            Ok((cosigned, results)) if results.len() == waiting.len() => {
+                if !was_up {
                     tracing::info!(size = cosigned.head.size, "the signer is back");
                 }
+                *lock(&self.shared.down) = None;
+                self.shown = Some(cosigned.head.size);
                 self.publish(&cosigned);
                 for ((recorded, reply), result) in waiting.into_iter().zip(results) {
                     let certificate = result.map_err(Fault::SignerRefused).and_then(|blob| {
-                        recorded.signed(blob).map_err(|why| Fault::SignerRefused(why.to_string()))
+                        let refused = |why: &dyn ToString| Fault::SignerRefused(why.to_string());
+                        recorded.signed(blob, &cosigned).map_err(|why| refused(&why))
                     });
                     answer(reply, certificate);
                 }
+                return;
             }
-            Err(failure) => {
-                let before = self.signer.health.note(Some(failure.clone()));
-                if before.is_none() || !waiting.is_empty() {
-                    tracing::error!(why = %failure.say(), waiting = waiting.len(), "the signer did not sign");
-                }
-                for (_, reply) in waiting {
-                    answer(reply, Err(failure.fault()));
-                }
-            }
+            Ok(_) => Failure::Away("it answered for another batch".to_owned()),
+            Err(failure) => failure,
+        };
+        self.peer = None;
+        if was_up || !waiting.is_empty() {
+            tracing::error!(why = %failure.say(), waiting = waiting.len(), "the signer did not sign");
+        }
+        *lock(&self.shared.down) = Some(failure.clone());
+        for (_, reply) in waiting {
+            answer(reply, Err(failure.fault()));
+        }
+        // What queued up behind it would only wait as long again for the same answer.
+        for batch in queue.try_iter() {
+            self.newest = Some(batch.checkpoint);
+            batch.pending.into_iter().for_each(|one| answer(one.reply, Err(failure.fault())));
         }
     }
 
-    /// The cosigned checkpoint, and one result for each entry.
-    ///
-    /// A connection that broke (the signer was started again) is made anew, once: what it did not
-    /// sign it signs then, and what it did sign it does not sign again.
     fn ask(
         &mut self,
         from: u64,
-        ready: Option<Vec<Hash>>,
-        mut batch: protocol::Batch,
+        consistency: Option<Vec<Hash>>,
         checkpoint: &Checkpoint,
+        entries: Vec<Entry>,
     ) -> Result<(Checkpoint, Vec<protocol::Signed>), Failure> {
-        if let Some(peer) = self.peer.take() {
-            match self.ask_peer(peer, from, ready.as_deref(), &mut batch, checkpoint) {
-                Err(Failure::Away(why)) => tracing::warn!(%why, "the signer is asked again"),
-                done => return done,
+        let head = &checkpoint.head;
+        let text = checkpoint.as_str().to_owned();
+        let mut batch = protocol::Batch { checkpoint: text, consistency: Vec::new(), entries };
+        loop {
+            let (mut peer, kept) = match self.peer.take() {
+                Some(peer) => (peer, true),
+                None => (self.signer.connect()?, false),
+            };
+            batch.consistency = self.growth(&peer.mark, from, consistency.as_deref(), head)?;
+            let answer = match converse(&peer.stream, &batch.encode()) {
+                // A signer that was started again since the last batch is asked anew, once. What it
+                // signed before it ended, its mark and list keep it from signing a second time.
+                Err(why) if kept && has_ended(&why) => continue,
+                answer => answer.map_err(|why| Failure::Away(why.to_string()))?,
+            };
+            match answer {
+                Answer::Signed { cosignature, results } => {
+                    let away = |why: &dyn ToString| Failure::Away(why.to_string());
+                    let cosigned = checkpoint.with(&cosignature).map_err(|why| away(&why))?;
+                    cosigned.check_cosigned(&self.signer.vkey).map_err(|why| away(&why))?;
+                    peer.mark.size = head.size;
+                    peer.mark.root = head.root;
+                    self.peer = Some(peer);
+                    return Ok((cosigned, results));
+                }
+                Answer::Refused(refusal @ (Refusal::Behind | Refusal::Forked)) => {
+                    return Err(Failure::Lost(refusal));
+                }
+                Answer::Refused(refusal) => return Err(Failure::Away(refusal.to_string())),
+                Answer::Mark(_) => {
+                    return Err(Failure::Away("it answered another question".to_owned()));
+                }
             }
         }
-        let peer = self.connect()?;
-        self.ask_peer(peer, from, ready.as_deref(), &mut batch, checkpoint)
     }
 
-    fn ask_peer(
-        &mut self,
-        mut peer: Peer,
+    /// The proof that the ledger only grew since the signer's mark.
+    fn growth(
+        &self,
+        mark: &Hello,
         from: u64,
-        ready: Option<&[Hash]>,
-        batch: &mut protocol::Batch,
-        checkpoint: &Checkpoint,
-    ) -> Result<(Checkpoint, Vec<protocol::Signed>), Failure> {
-        let away = |why: &dyn std::fmt::Display| Failure::Away(why.to_string());
-        let (head, mark) = (&checkpoint.head, &peer.mark);
+        consistency: Option<&[Hash]>,
+        head: &TreeHead,
+    ) -> Result<Vec<Hash>, Failure> {
         if mark.size > head.size {
             return Err(Failure::Lost(Refusal::Behind));
         }
         // In the ordinary case the signer saw the batch before this one, and the writer's proof fits.
-        batch.consistency = match ready {
-            Some(ready) if mark.size == from => ready.to_vec(),
+        let proof = match consistency {
+            Some(proof) if mark.size == from => proof.to_vec(),
             _ => self.prove(mark, head.size)?,
         };
-        if !grew(mark.size, mark.root, head.size, head.root, &batch.consistency) {
-            return Err(Failure::Lost(Refusal::Forked));
+        if grew(mark.size, mark.root, head.size, head.root, &proof) {
+            Ok(proof)
+        } else {
+            Err(Failure::Lost(Refusal::Forked))
         }
-        match converse(&peer.stream, &batch.encode()).map_err(|why| away(&why))? {
-            Answer::Signed { cosignature, results } if results.len() == batch.entries.len() => {
-                let cosigned = checkpoint.with(&cosignature).map_err(|why| away(&why))?;
-                cosigned.check_cosigned(&self.signer.vkey).map_err(|why| away(&why))?;
-                peer.mark.size = head.size;
-                peer.mark.root = head.root;
-                self.peer = Some(peer);
-                Ok((cosigned, results))
-            }
-            Answer::Refused(refusal @ (Refusal::Behind | Refusal::Forked)) => {
-                Err(Failure::Lost(refusal))
-            }
-            Answer::Refused(refusal) => Err(away(&refusal)),
-            Answer::Mark(_) | Answer::Signed { .. } => Err(away(&"it answered another question")),
-        }
-    }
-
-    fn connect(&self) -> Result<Peer, Failure> {
-        let say =
-            |why: io::Error| Failure::Away(format!("{}: {why}", self.signer.socket.display()));
-        let stream = UnixStream::connect(&self.signer.socket).map_err(say)?;
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
-            .map_err(say)?;
-        let mark = match converse(&stream, &Question::Hello.encode()).map_err(say)? {
-            Answer::Mark(mark) => mark,
-            Answer::Signed { .. } | Answer::Refused(_) => {
-                return Err(Failure::Away("it did not say hello".to_owned()));
-            }
-        };
-        let expected = (self.signer.vkey.to_string(), &self.signer.user_ca, &self.signer.bare_ca);
-        if (mark.vkey.clone(), &mark.user_ca, &mark.bare_ca) != expected {
-            return Err(Failure::Away(
-                "it holds other keys than keys/*.pub and keys/signer.vkey say".to_owned(),
-            ));
-        }
-        Ok(Peer { stream, mark })
     }
 
     /// The proof from an older mark: read from rows and tiles.
@@ -357,6 +364,20 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::rename(new, path)
 }
 
+impl Batch {
+    /// A checkpoint to be cosigned and nothing to be signed.
+    fn without_entries(checkpoint: Checkpoint) -> Self {
+        let from = checkpoint.head.size;
+        Self { from, consistency: None, checkpoint, pending: Vec::new() }
+    }
+}
+
+/// Whether the process at the other end is gone, rather than slow.
+fn has_ended(why: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(why.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
 fn converse(stream: &UnixStream, question: &[u8]) -> io::Result<Answer> {
     send(stream, question)?;
     let payload = receive(BufReader::with_capacity(64 * 1024, stream))?;
@@ -366,7 +387,7 @@ fn converse(stream: &UnixStream, question: &[u8]) -> io::Result<Answer> {
 }
 
 /// Why a batch was not signed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Failure {
     /// Away, broken, or out of order: try again.
     Away(String),
@@ -375,6 +396,15 @@ enum Failure {
 }
 
 impl Failure {
+    /// How long to wait before the signer is looked for again. A lost ledger does not come back by
+    /// itself.
+    fn retry(&self) -> Duration {
+        match self {
+            Self::Away(_) => RETRY,
+            Self::Lost(_) => 10 * RETRY,
+        }
+    }
+
     fn say(&self) -> String {
         match self {
             Self::Away(why) => why.clone(),

@@ -6,11 +6,21 @@
 
 #[cfg(feature = "desk")]
 pub mod client;
+#[cfg(all(test, feature = "desk"))]
+mod hostile_tests;
 pub mod key;
 pub mod limits;
 pub mod mark;
 pub mod protocol;
+#[cfg(all(test, feature = "desk"))]
+mod scene;
 pub mod serve;
 #[cfg(feature = "desk")]
 pub mod spawn;
+#[cfg(all(test, feature = "desk"))]
+mod state_tests;
+#[cfg(all(test, feature = "desk"))]
+pub(crate) mod trial;
 pub mod witness;
+#[cfg(all(test, feature = "desk"))]
+mod witness_tests;

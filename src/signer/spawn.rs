@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use crate::outside::manager;
@@ -24,8 +25,8 @@ fn program() -> io::Result<PathBuf> {
 }
 
 /// Binds the socket and starts the signer on it. It is started again whenever it ends, on the same
-/// socket; it ends with this process.
-pub fn spawn(socket: &Path, config: &Path) -> io::Result<()> {
+/// socket; it ends with this process. `ended` hears how it ended, each time.
+pub fn spawn(socket: &Path, config: &Path, ended: Sender<Result<(), String>>) -> io::Result<()> {
     let program = program()?;
     // What a killed daemon left behind; a living one is kept out by the ledger's lock, which is taken first.
     match std::fs::remove_file(socket) {
@@ -37,7 +38,7 @@ pub fn spawn(socket: &Path, config: &Path) -> io::Result<()> {
     let config = config.to_owned();
     std::thread::Builder::new()
         .name("keeper".to_owned())
-        .spawn(move || keep(&program, &config, &listener))?;
+        .spawn(move || keep(&program, &config, &listener, &ended))?;
     Ok(())
 }
 
@@ -45,12 +46,21 @@ pub fn spawn(socket: &Path, config: &Path) -> io::Result<()> {
 ///
 /// The kernel takes this thread for the child's parent (PR_SET_PDEATHSIG), so the child is started
 /// here and the thread lives as long as the process.
-fn keep(program: &Path, config: &Path, listener: &UnixListener) {
+fn keep(
+    program: &Path,
+    config: &Path,
+    listener: &UnixListener,
+    ended: &Sender<Result<(), String>>,
+) {
     let mut pause = Duration::from_millis(50);
     loop {
-        match start(program, config, listener).and_then(|mut child| child.wait()) {
-            Ok(status) => tracing::error!(%status, "the signer ended and is started again"),
-            Err(why) => tracing::error!(%why, "the signer cannot be started"),
+        let end = match start(program, config, listener).and_then(|mut child| child.wait()) {
+            Ok(status) => format!("it ended ({status}); the line above says why"),
+            Err(why) => format!("it cannot be started: {why}"),
+        };
+        // Nobody listens any more once the daemon serves: then the journal alone is told.
+        if ended.send(Err(end.clone())).is_err() {
+            tracing::error!(why = end, "the signer is started again");
         }
         std::thread::park_timeout(pause);
         pause = (pause * 2).min(Duration::from_secs(5));

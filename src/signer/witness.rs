@@ -181,6 +181,7 @@ impl Witness {
         let granted = Span::secs(facts.ttl.min(facts.terms.ttl));
         let may = Allowance {
             now,
+            decided: facts.time,
             index: entry.index,
             key_id: &key_id,
             principals: &facts.accounts,

@@ -77,6 +77,11 @@ impl Ca {
         self.restart_after_stop();
     }
 
+    /// The door's port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The folder around the CA: people's keys, the client's configuration.
     pub fn dir(&self) -> &Path {
         self.dir.path()

@@ -105,6 +105,20 @@ fn an_export_is_verified_by_others_and_by_hallpass() {
     assert!(theirs.code == 0 && theirs.out.starts_with("valid "), "{theirs:?}");
     assert!(ours.code == 0 && ours.out.starts_with("valid: "), "{ours:?}");
 
+    // An auditor has the export and two public keys, and nothing of the CA's.
+    let vkey = |name: &str| {
+        std::fs::read_to_string(ca.file(&format!("keys/{name}.vkey"))).unwrap().trim().to_owned()
+    };
+    let alone = |ledger: &str, signer: &str| {
+        let mut verify = crate::ca::hallpass();
+        verify.args(["ledger", "verify"]).arg(&export);
+        run(verify.args(["--ledger", ledger, "--signer", signer]).env_clear().current_dir("/"))
+    };
+    assert_eq!(alone(&vkey("ledger"), &vkey("signer")).code, 0);
+    let other = Ca::make();
+    let theirs = std::fs::read_to_string(other.path().join("ca/keys/signer.vkey")).unwrap();
+    assert_eq!(alone(&vkey("ledger"), theirs.trim()).code, 1);
+
     // The checkpoint is a note that Go's library opens with the ledger's key.
     let said =
         run(oracle("note").arg(ca.file("state/checkpoint")).arg(ca.file("keys/ledger.vkey")));

@@ -15,6 +15,7 @@ mod keys;
 mod operator;
 mod process;
 mod promises;
+mod readme;
 mod sshd;
 mod stories;
 mod systemd;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::ca::{Ca, hallpass};
-use crate::process::{Said, key_pair, run, until};
+use crate::process::{Said, key_pair, run};
 
 fn operate(dir: &Path, words: &[&str]) -> Said {
     run(hallpass().args(words).arg("--config").arg(dir.join("ca.toml")))
@@ -269,11 +269,90 @@ fn the_signer_holds_to_its_own_file() {
 #[test]
 fn the_signer_answers_one_user_id() {
     // It is told that the daemon is somebody else: then this daemon is a stranger to it.
-    let ca = Ca::start_with(|dir| {
-        bend(&dir.join("ca/signer.toml"), "# front_uid = 990", "front_uid = 4242")
-    });
-    assert_eq!(ca.ssh("ana", &["deploy@web01", "OPS-7"]).code, 75);
-    let said = |text: &str| ca.daemon.log().iter().any(|line| line.contains(text));
-    until("the signer's line", || said("only uid 4242 may ask for signatures"));
-    assert_eq!(std::fs::read_to_string(ca.file("state/signer/list")).unwrap(), "");
+    let dir = Ca::make();
+    let ca = dir.path().join("ca");
+    bend(&ca.join("signer.toml"), "# front_uid = 990", "front_uid = 4242");
+    let served = operate(&ca, &["serve"]);
+    assert!(served.code == 75 && served.err.contains("hallpass: the signer: "), "{served:?}");
+    assert!(served.err.contains("only uid 4242 may ask for signatures"), "{served:?}");
+}
+
+#[test]
+fn check_reads_all_that_a_start_reads() {
+    type Case = (&'static str, fn(&Path), &'static str);
+    let cases: &[Case] = &[
+        (
+            "signer.toml",
+            |ca| bend(&ca.join("signer.toml"), "principals = 64", "principle = 64"),
+            "unknown field `principle`",
+        ),
+        (
+            "a CA key's mode",
+            |ca| {
+                std::fs::set_permissions(
+                    ca.join("keys/user_ca"),
+                    std::fs::Permissions::from_mode(0o604),
+                )
+                .unwrap();
+            },
+            "user_ca: a secret that others can read (mode 0604)",
+        ),
+        (
+            "no mark",
+            |ca| std::fs::remove_file(ca.join("state/signer/mark")).unwrap(),
+            "state/signer/mark: ",
+        ),
+        (
+            "no folder of tickets",
+            |ca| std::fs::remove_dir_all(ca.join("tickets")).unwrap(),
+            "is not a folder",
+        ),
+    ];
+    for (what, break_it, said) in cases {
+        let dir = Ca::make();
+        let ca = dir.path().join("ca");
+        break_it(&ca);
+        let checked = operate(&ca, &["check"]);
+        assert!(checked.code == 75 && checked.err.contains(said), "{what}: {checked:?}");
+    }
+}
+
+#[test]
+fn a_signer_that_cannot_start_ends_the_start() {
+    for (what, said) in [("keys/user_ca", "No such file"), ("state/signer/mark", "No such file")] {
+        let dir = Ca::make();
+        let ca = dir.path().join("ca");
+        std::fs::remove_file(ca.join(what)).unwrap();
+        let served = operate(&ca, &["serve"]);
+        assert!(
+            served.code == 75 && served.err.contains("hallpass: the signer: it ended"),
+            "{what}: {served:?}"
+        );
+        assert!(
+            served.err.contains("hallpass-signer: ") && served.err.contains(said),
+            "{what}: {served:?}"
+        );
+        assert!(!served.err.contains("listens on"), "{what}: {served:?}");
+    }
+}
+
+#[test]
+fn mistakes_at_the_keyboard_are_named() {
+    let dir = Ca::make();
+    let ca = dir.path().join("ca");
+    let key = dir.path().join("ana");
+    let said = operate(&ca, &["person", "add", "eve", "--key", key.to_str().unwrap()]);
+    assert!(
+        said.code == 75 && said.err.contains("ana is a private key: give its public half, "),
+        "{said:?}"
+    );
+    let public = dir.path().join("mallory.pub");
+    let said = operate(&ca, &["person", "add", "ana", "--key", public.to_str().unwrap()]);
+    assert!(said.code == 75 && said.err.contains("ana is there already"), "{said:?}");
+    let said = operate(&ca, &["host", "add", "web01", "--login", "deploy"]);
+    assert!(said.code == 75 && said.err.contains("web01 is there already"), "{said:?}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    bend(&ca.join("ca.toml"), "127.0.0.1:0", &taken.local_addr().unwrap().to_string());
+    let said = operate(&ca, &["serve"]);
+    assert!(said.code == 75 && said.err.contains("does another hallpass serve there?"), "{said:?}");
 }

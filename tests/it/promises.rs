@@ -234,7 +234,7 @@ fn promise_fault_is_no() {
         ["state = ", &text.replace("\"open\"", "\"perhaps\""), &text.replace("title", "titel")]
     {
         std::fs::write(&ticket, broken).unwrap();
-        fault(&ca, "the ticket tracker did not answer");
+        fault(&ca, "the ticket could not be read; whoever keeps it must mend it");
     }
     std::fs::write(&ticket, &text).unwrap();
     assert_eq!(ask(&ca).code, 0);

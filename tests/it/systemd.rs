@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -72,6 +73,15 @@ fn a_manager_hears_when_it_listens_and_that_it_lives() {
         Daemon::start(daemon.env("NOTIFY_SOCKET", &heard).env("WATCHDOG_USEC", "200000"));
     assert_eq!([word(), word(), word()], ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
     assert!(daemon.log().iter().any(|line| line.contains("listens on")), "{:?}", daemon.log());
+    // The ledger's writer waits for its database: the daemon answers, and issues nothing.
+    let database = rusqlite::Connection::open(dir.path().join("ca/state/ledger.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let late = std::iter::repeat_with(|| socket.recv(&mut [0; 32])).take_while(Result::is_ok);
+    assert!(late.take(9).count() < 9, "a daemon whose writer hangs shows life");
+    database.execute_batch("ROLLBACK").unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    assert_eq!(word(), "WATCHDOG=1");
     assert_eq!(daemon.stop(), 0);
 
     // The signer, which nobody asks anything, and which a peer keeps waiting.
@@ -203,7 +213,7 @@ fn under_a_real_systemd_people_get_in_whatever_dies() {
     // A process that hangs is not one that ended: the watchdog sees it.
     for service in ["hallpass-signer", "hallpass"] {
         let folder = format!("/run/systemd/system/{service}.service.d");
-        let drop_in = format!("printf '[Service]\\nWatchdogSec=2s\\n' > {folder}/short.conf");
+        let drop_in = format!("printf '[Service]\\nWatchdogSec=4s\\n' > {folder}/short.conf");
         site.machine.run(&format!("mkdir -p {folder}; {drop_in}")).ok();
     }
     site.machine.run("systemctl daemon-reload; systemctl restart hallpass-signer hallpass").ok();

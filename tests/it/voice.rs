@@ -81,6 +81,16 @@ fn words_that_are_not_understood_are_usage() {
         ),
         ("help me", "there is no verb me", "ssh ca help"),
         (
+            "web01 OPS-7",
+            "there is no verb web01",
+            "name the account too: ssh ca LOGIN@web01 TICKET",
+        ),
+        (
+            "deploy@web01 OPS-7 --reason roll back",
+            "back is one word too many",
+            "ssh takes one pair of quotes away: --reason \"'roll back'\"",
+        ),
+        (
             "deploy@web01 '$(reboot)'",
             "ticket $(reboot): not a ticket id: 1 to 64 of A-Z a-z 0-9 # _ . - and not only dots",
             "ssh ca LOGIN@HOST TICKET, as in: ssh ca deploy@web01 OPS-7",

@@ -1,7 +1,7 @@
 //! `ledger verify` and `ledger export`.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
 use hallpass::config::ca::Ca;
@@ -9,28 +9,17 @@ use hallpass::config::trust::Trust;
 use hallpass::ledger::checkpoint::Checkpoint;
 use hallpass::ledger::export;
 use hallpass::ledger::store::Store;
-use hallpass::ledger::verify::Verifier;
+use hallpass::ledger::verify::{self, Report};
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::mark;
 
-use crate::{Stop, print, say};
+use crate::{Stop, count, print, say};
 
 pub(crate) fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
     let ca = Ca::load(path)?;
     let trust = Trust::load(&ca)?;
     let report = match export {
-        Some(file) => {
-            let mut lines = BufReader::new(
-                File::open(file).map_err(|why| format!("{}: {why}", file.display()))?,
-            );
-            let checkpoint = Checkpoint::parse(&export::read_checkpoint(&mut lines)?)?;
-            let mut verifier = Verifier::new([checkpoint.head.size], Vec::new());
-            for line in lines.lines() {
-                verifier.entry(&export::read_entry(&line?)?);
-            }
-            verifier.checkpoint(&checkpoint, &trust.ledger, Some(&trust.signer));
-            verifier.finish()
-        }
+        Some(file) => verify::export(open(file)?, (&trust.ledger, &trust.signer))?,
         None => {
             let store = Store::open_to_read(&ca.ledger.database)?;
             let text = std::fs::read_to_string(&ca.ledger.checkpoint).map_err(|why| {
@@ -40,19 +29,24 @@ pub(crate) fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
             // The signer's mark is another user's in production; where it can be read it is compared.
             let signer = ca.signer.spawn.as_ref().and_then(|path| SignerConfig::load(path).ok());
             let seen = signer.and_then(|signer| mark::read(&signer.mark_file()).ok());
-            let sizes = std::iter::once(checkpoint.head.size).chain(seen.map(|mark| mark.size));
-            let mut verifier = Verifier::new(sizes, store.tiles()?);
-            store.each_from(0, |row| {
-                verifier.entry(&row);
-                true
-            })?;
-            verifier.checkpoint(&checkpoint, &trust.ledger, Some(&trust.signer));
-            if let Some(mark) = seen {
-                verifier.head("the signer", mark.size, &mark.root.0);
-            }
-            verifier.finish()
+            let seen = seen.map(|mark| (mark.size, mark.root.0));
+            verify::database(&store, &checkpoint, (&trust.ledger, &trust.signer), seen)?
         }
     };
+    tell(&report)
+}
+
+/// An export, with public keys alone: nothing of the CA's is needed.
+pub(crate) fn verify_alone(export: &Path, ledger: &str, signer: &str) -> Result<(), Stop> {
+    tell(&verify::export(open(export)?, (&ledger.parse()?, &signer.parse()?))?)
+}
+
+fn open(file: &Path) -> Result<BufReader<File>, Stop> {
+    let open = File::open(file).map_err(|why| format!("{}: {why}", file.display()))?;
+    Ok(BufReader::new(open))
+}
+
+fn tell(report: &Report) -> Result<(), Stop> {
     for problem in &report.problems {
         say(&problem.to_string());
     }
@@ -64,8 +58,10 @@ pub(crate) fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
         "valid"
     };
     print(&format!(
-        "{what}: {} entries, {} certificates, {} redacted\n",
-        report.entries, report.certificates, report.redacted
+        "{what}: {}, {}, {} redacted\n",
+        count(report.entries, "entry", "entries"),
+        count(report.certificates, "certificate", "certificates"),
+        report.redacted
     ));
     if report.problems.is_empty() { Ok(()) } else { Err(Stop::Invalid) }
 }
@@ -78,6 +74,6 @@ pub(crate) fn write_export(path: &Path) -> Result<(), Stop> {
     let checkpoint = Checkpoint::parse(&checkpoint)?;
     let store = Store::open_to_read(&ca.ledger.database)?;
     let written = export::write(&store, &checkpoint, &mut std::io::stdout().lock())?;
-    say(&format!("exported {written} entries"));
+    say(&format!("exported {}", count(written, "entry", "entries")));
     Ok(())
 }

@@ -53,7 +53,13 @@ fn main() -> ExitCode {
             operate::host(&at.config, new, &host_key)
         }
         Verb::Trust(words) => operate::trust(&words),
-        Verb::Ledger(LedgerVerb::Verify { export, at }) => {
+        Verb::Ledger(LedgerVerb::Verify {
+            export: Some(export),
+            ledger: Some(ledger),
+            signer: Some(signer),
+            ..
+        }) => ledger::verify_alone(&export, &ledger, &signer),
+        Verb::Ledger(LedgerVerb::Verify { export, at, .. }) => {
             ledger::verify(&at.config, export.as_deref())
         }
         Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
@@ -77,4 +83,10 @@ fn print(text: &str) {
 
 fn say(text: &str) {
     eprintln!("hallpass: {text}");
+}
+
+/// So many of something, in words.
+fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { many })
 }

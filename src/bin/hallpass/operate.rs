@@ -7,9 +7,12 @@ use hallpass::config::edit::{NewHost, NewPerson, add_host, add_person};
 use hallpass::config::init::{Init, init};
 use hallpass::config::trust::{Part, Trust};
 use hallpass::config::{Config, ConfigError};
+use hallpass::signer::key::{self, read_secret};
+use hallpass::signer::limits::SignerConfig;
+use hallpass::signer::mark;
 
 use crate::words::{InitWords, TrustWords};
-use crate::{Stop, print, say};
+use crate::{Stop, count, print, say};
 
 /// First trust in one line: what a client pins, and what two people compare on the telephone.
 fn first_trust(ca: &Ca) -> Result<(), ConfigError> {
@@ -37,7 +40,13 @@ pub(crate) fn check(path: &Path) -> Result<(), Stop> {
     let Config { ca, deciding } = &config;
     let (people, hosts, policy) =
         (deciding.people.iter().count(), deciding.hosts.iter().count(), &deciding.policy);
-    say(&format!("{}: {people} people, {hosts} hosts, {} offers", ca.name, policy.offers().len()));
+    say(&format!(
+        "{}: {}, {}, {}",
+        ca.name,
+        count(people, "person", "people"),
+        count(hosts, "host", "hosts"),
+        count(policy.offers().len(), "offer", "offers")
+    ));
     for offer in policy.offers() {
         say(&format!(
             "offer {}: {} certificates within {}",
@@ -46,10 +55,33 @@ pub(crate) fn check(path: &Path) -> Result<(), Stop> {
             offer.terms().period
         ));
     }
+    check_secrets(ca)?;
     warn_of_emergency_key(ca);
     first_trust(ca)?;
     say("everything is understood");
     Ok(())
+}
+
+/// What a start would read besides: private keys, the signer's file, the tracker's folder.
+fn check_secrets(ca: &Ca) -> Result<(), Stop> {
+    read_secret(&ca.front.host_key)?;
+    key::load(&ca.ledger.key, None)?;
+    if let Some(path) = &ca.signer.spawn {
+        let signer = SignerConfig::load(path)?;
+        for private in [&signer.user_ca, &signer.bare_ca, &signer.cosigning] {
+            key::load(private, signer.passphrase.as_deref())?;
+        }
+        let mark = signer.mark_file();
+        mark::read(&mark).map_err(|why| format!("{}: {why}", mark.display()))?;
+    }
+    match ca.tracker.iter().find(|tracker| !tracker.path.is_dir()) {
+        Some(tracker) => Err(Stop::Failed(format!(
+            "tracker {}: {} is not a folder",
+            tracker.name,
+            tracker.path.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The emergency key is of use only where the CA's death does not reach it.
@@ -65,9 +97,9 @@ pub(crate) fn person(path: &Path, mut new: NewPerson, files: &[PathBuf]) -> Resu
     new.keys = public_keys(files)?;
     add_person(&ca, &new)?;
     say(&format!(
-        "added {} with {} key(s); a running hallpass serve has to be started again",
+        "added {} with {}; a running hallpass serve has to be started again",
         new.name,
-        new.keys.len()
+        count(new.keys.len(), "key", "keys")
     ));
     first_trust(&ca)?;
     Ok(())
@@ -87,6 +119,10 @@ fn public_keys(files: &[PathBuf]) -> Result<Vec<String>, String> {
     for path in files {
         let text =
             std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
+        if text.contains("PRIVATE KEY") {
+            let path = path.display();
+            return Err(format!("{path} is a private key: give its public half, {path}.pub"));
+        }
         let lines =
             text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         keys.extend(lines.map(str::to_owned));

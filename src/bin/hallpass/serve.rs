@@ -1,7 +1,7 @@
 //! `serve`: the daemon put together, in the order in which a start must go.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -41,8 +41,10 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
             quickack: ca.front.quickack,
             ..front::Config::new(ca.front.listen.clone(), host_key)
         };
-        let listener =
-            Listener::bind(door).await.map_err(|why| format!("{:?}: {why}", ca.front.listen))?;
+        let listen: Vec<String> = ca.front.listen.iter().map(ToString::to_string).collect();
+        let listener = Listener::bind(door).await.map_err(|why| {
+            format!("{}: {why}; does another hallpass serve there?", listen.join(", "))
+        })?;
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
         let desk = Arc::new(Counter { desk, trust });
         desk.desk.record_texts().await?;
@@ -82,7 +84,7 @@ fn open_desk(
     // Before anything is touched that a running daemon uses.
     let lock = Lock::take(&ca.ledger.database)?;
     if let Some(config) = &ca.signer.spawn {
-        spawn::spawn(&ca.signer.socket, config).map_err(|why| format!("the signer: {why}"))?;
+        start_signer(ca, trust, config)?;
     }
     let secret = key::load(&ca.ledger.key, None)?;
     let ledger_key = NoteKey::new(&ca.origin(), SignatureType::Ed25519, secret)?;
@@ -108,12 +110,7 @@ fn open_desk(
         checkpoint: ca.ledger.checkpoint.clone(),
         key: ledger_key,
         keys,
-        signer: Signer::new(
-            ca.signer.socket.clone(),
-            trust.signer.clone(),
-            user_ca.clone(),
-            bare_ca.clone(),
-        ),
+        signer: signer(ca, trust)?,
         clock: Arc::clone(&clock),
     };
     let fold = Box::new(move |entry: Committed<'_>| {
@@ -126,6 +123,22 @@ fn open_desk(
         .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
     let node = ca.name.to_string();
     Ok((Desk { deciding, ledger, state, tracker, clock, node, user_ca, bare_ca }, writer))
+}
+
+/// The signer behind its socket.
+fn signer(ca: &Ca, trust: &Trust) -> Result<Signer, Stop> {
+    let (user_ca, bare_ca) = (trust.user_ca.to_bytes()?, trust.bare_ca.to_bytes()?);
+    Ok(Signer::new(ca.signer.socket.clone(), trust.signer.clone(), user_ca, bare_ca))
+}
+
+/// A trial's signer, and its first word: a signer that cannot start ends the start.
+fn start_signer(ca: &Ca, trust: &Trust, config: &Path) -> Result<(), Stop> {
+    let (tell, hear) = mpsc::channel();
+    let signer = signer(ca, trust)?;
+    spawn::spawn(&ca.signer.socket, config, tell.clone())
+        .map_err(|why| format!("the signer: {why}"))?;
+    std::thread::spawn(move || tell.send(signer.greet()).ok());
+    hear.recv()?.map_err(|why| Stop::Failed(format!("the signer: {why}")))
 }
 
 /// Tells the service manager that the daemon lives, as long as this task is run and the ledger's

@@ -137,6 +137,12 @@ pub(crate) enum LedgerVerb {
     Verify {
         /// An export; the ledger itself if left out
         export: Option<PathBuf>,
+        /// The ledger's verifier key, to verify an export without the CA's folder
+        #[arg(long, value_name = "VKEY", requires_all = ["export", "signer"])]
+        ledger: Option<String>,
+        /// The signer's verifier key
+        #[arg(long, value_name = "VKEY", requires = "ledger")]
+        signer: Option<String>,
         #[command(flatten)]
         at: At,
     },
