@@ -105,7 +105,7 @@ fn converse(
     }
 }
 
-/// Whether a socket's time was up, and nothing else is wrong with it.
+/// Whether only time passed: a time-out, or what interrupts a read that has one (a stop, a freeze).
 fn nothing_yet(why: &io::Error) -> bool {
-    why.kind() == io::ErrorKind::WouldBlock
+    matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

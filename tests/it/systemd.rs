@@ -61,11 +61,7 @@ fn a_manager_hears_when_it_listens_and_that_it_lives() {
     let heard = dir.path().join("notify");
     let socket = UnixDatagram::bind(&heard).unwrap();
     socket.set_read_timeout(Some(LONG)).unwrap();
-    let word = || {
-        let mut bytes = [0; 32];
-        let length = socket.recv(&mut bytes).unwrap();
-        String::from_utf8(bytes[..length].to_vec()).unwrap()
-    };
+    let word = || hear(&socket).unwrap();
     let config = dir.path().join("ca/ca.toml");
     let mut daemon = hallpass();
     daemon.arg("serve").arg("--config").arg(config);
@@ -77,7 +73,7 @@ fn a_manager_hears_when_it_listens_and_that_it_lives() {
     let database = rusqlite::Connection::open(dir.path().join("ca/state/ledger.db")).unwrap();
     database.execute_batch("BEGIN IMMEDIATE").unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    let late = std::iter::repeat_with(|| socket.recv(&mut [0; 32])).take_while(Result::is_ok);
+    let late = std::iter::repeat_with(|| hear(&socket)).take_while(Result::is_ok);
     assert!(late.take(9).count() < 9, "a daemon whose writer hangs shows life");
     database.execute_batch("ROLLBACK").unwrap();
     socket.set_read_timeout(Some(LONG)).unwrap();
@@ -100,6 +96,17 @@ fn a_manager_hears_when_it_listens_and_that_it_lives() {
     drop(peer);
     signer.kill().unwrap();
     signer.wait().unwrap();
+}
+
+/// The next word on a socket.
+fn hear(socket: &UnixDatagram) -> std::io::Result<String> {
+    let mut bytes = [0; 32];
+    loop {
+        match socket.recv(&mut bytes) {
+            Err(why) if why.kind() == std::io::ErrorKind::Interrupted => {}
+            heard => return Ok(String::from_utf8(bytes[..heard?].to_vec()).unwrap()),
+        }
+    }
 }
 
 /// The machine of `systemd/README.md`, which is CA and server at once, and ana outside.
