@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::process::{Daemon, Said, children, repository, run, run_for, until};
+use crate::process::{Daemon, Said, children, repository, run, run_for, signal, until};
 
 /// The machine's address.
 pub const ADDRESS: &str = "192.0.2.10";
@@ -27,7 +27,8 @@ impl Machine {
     /// Boots one; `files` are put into the folder where hallpass was built, under these names.
     pub fn boot(files: &[(PathBuf, &str)]) -> Self {
         let mut nspawn = Command::new("setpriv");
-        nspawn.args(["--pdeathsig", "KILL", "systemd-nspawn", "--quiet", "--boot"]);
+        // Not KILL: the machine would outlive nspawn, which shuts it down at a TERM.
+        nspawn.args(["--pdeathsig", "TERM", "systemd-nspawn", "--quiet", "--boot"]);
         nspawn.args(["--keep-unit", "--register=no", "--link-journal=no", "--console=pipe"]);
         nspawn.args(["--private-network", "--machine=web01", "--volatile=overlay"]);
         nspawn.arg("--directory").arg(image());
@@ -82,6 +83,13 @@ impl Machine {
             run(within(pid, "ip").args(["address", "add", &address, "dev", "eth0"])).ok();
             run(within(pid, "ip").args(["link", "set", "eth0", "up"])).ok();
         }
+    }
+}
+
+impl Drop for Machine {
+    /// The power goes: everything in it ends with its first process, and nspawn with that.
+    fn drop(&mut self) {
+        children(self.container.pid()).into_iter().for_each(|init| signal(init, "KILL"));
     }
 }
 

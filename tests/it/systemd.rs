@@ -133,9 +133,12 @@ impl Site {
             )
             .ok();
         let steps = blocks(&repository("systemd/README.md"));
-        assert_eq!(steps.len(), 5, "{steps:#?}");
+        assert_eq!(steps.len(), 6, "{steps:#?}");
         let mut printed = String::new();
         for step in &steps {
+            if step.starts_with("systemd/install") {
+                it_stops_at_a_surprise_and_goes_on_from_there(&machine, step);
+            }
             let said = machine.run(step);
             assert_eq!(said.code, 0, "{step}\n{said:?}");
             printed += &said.err;
@@ -275,6 +278,19 @@ fn each_process_has_its_own_and_nothing_else(site: &Site) {
             |what: &str| site.machine.run(&format!("runuser -u {user} -- test {what} {path}"));
         assert!(can("-r").code == 0 && can("-w").code != 0, "{user}: {path}");
     }
+}
+
+fn it_stops_at_a_surprise_and_goes_on_from_there(machine: &Machine, install: &str) {
+    let surprise = "/etc/hallpass/hosts.toml";
+    machine.run(&format!("mkdir /etc/hallpass; echo mine > {surprise}")).ok();
+    let said = machine.run(install);
+    assert!(
+        said.code == 1 && said.err.contains("is there already, and is another one"),
+        "{said:?}"
+    );
+    // Half of it is in place, and nothing is lost.
+    let kept = "test -e /etc/hallpass-signer/keys/user_ca -a -e /run/hallpass-init/keys/user_ca";
+    machine.run(&format!("{kept}; rm {surprise}")).ok();
 }
 
 fn it_is_installed_once(site: &Site) {
