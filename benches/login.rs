@@ -51,7 +51,8 @@ fn main() {
         ssh
     };
     let issue = ["deploy@web01", "OPS-7"];
-    let kinds: [(&str, Box<dyn Fn() -> Command>); 5] = [
+    type Kind<'a> = (&'a str, Box<dyn Fn() -> Command + 'a>);
+    let kinds: [Kind<'_>; 5] = [
         ("ssh ca trust --user", Box::new(|| ask(&with, &["trust", "--user"]))),
         ("ssh ca trust --user, no quickack", Box::new(|| ask(&without, &["trust", "--user"]))),
         ("ssh ca deploy@web01 OPS-7", Box::new(|| ask(&with, &issue))),

@@ -1,41 +1,88 @@
 //! The process that holds the CA keys: `hallpass-signer --config signer.toml`, its listening socket
-//! as standard input.
+//! as standard input; and what its own user does when the ledger begins a new generation.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use hallpass::certificate::time::UnixTime;
 use hallpass::outside::manager::Manager;
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::serve::{harden, listener_from_stdin, serve};
+use hallpass::signer::succeed::{seen, succeed};
 use hallpass::signer::witness::Witness;
 
-const USAGE: &str = "usage: hallpass-signer --config SIGNER.TOML [--die-with-parent]\n\
-    holds the CA keys; its listening socket is its standard input\n\
-    hallpass serve --config ca.toml starts it by itself";
+const USAGE: &str = "usage: hallpass-signer --config SIGNER.TOML [--die-with-parent]
+       hallpass-signer seen --config SIGNER.TOML
+       hallpass-signer succeed --config SIGNER.TOML --checkpoint FILE [--without-mark]
+holds the CA keys; its listening socket is its standard input
+hallpass serve --config ca.toml starts it by itself";
+
+/// The words of the command line.
+#[derive(Default)]
+struct Words {
+    verb: Option<String>,
+    config: Option<PathBuf>,
+    checkpoint: Option<PathBuf>,
+    die_with_parent: bool,
+    without_mark: bool,
+}
+
+impl Words {
+    /// `None` for anything that is not understood.
+    fn parse(mut words: impl Iterator<Item = OsString>) -> Option<Self> {
+        let mut said = Self::default();
+        while let Some(word) = words.next() {
+            match word.to_str()? {
+                "--config" => said.config = Some(words.next()?.into()),
+                "--checkpoint" => said.checkpoint = Some(words.next()?.into()),
+                "--die-with-parent" => said.die_with_parent = true,
+                "--without-mark" => said.without_mark = true,
+                verb @ ("seen" | "succeed") if said.verb.is_none() => {
+                    said.verb = Some(verb.to_owned());
+                }
+                _ => return None,
+            }
+        }
+        Some(said)
+    }
+}
 
 fn main() -> ExitCode {
-    let mut config = None;
-    let mut die_with_parent = false;
-    let mut words = std::env::args_os().skip(1);
-    while let Some(word) = words.next() {
-        match word.to_str() {
-            Some("--config") => config = words.next().map(PathBuf::from),
-            Some("--die-with-parent") => die_with_parent = true,
-            _ => config = None,
-        }
-    }
-    let Some(config) = config else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
+    let Some(words) = Words::parse(std::env::args_os().skip(1)) else { return usage() };
+    let Some(config) = words.config else { return usage() };
+    let done = match (words.verb.as_deref(), words.checkpoint) {
+        (None, None) => run(config, words.die_with_parent),
+        (Some("seen"), None) => tell_seen(&config),
+        (Some("succeed"), Some(checkpoint)) => SignerConfig::load(&config)
+            .and_then(|config| succeed(&config, &checkpoint, words.without_mark))
+            .map(|done| eprintln!("hallpass-signer: {done}")),
+        _ => return usage(),
     };
-    match run(config, die_with_parent) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("hallpass-signer: {why}");
             ExitCode::from(75)
         }
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
+fn tell_seen(config: &Path) -> Result<(), String> {
+    let seen = seen(&SignerConfig::load(config)?)?;
+    match &seen.mark {
+        Some((origin, size)) => {
+            eprintln!("hallpass-signer: the mark is of {origin} with {size} entries")
+        }
+        None => eprintln!("hallpass-signer: the mark is lost"),
+    }
+    eprintln!("hallpass-signer: hallpass ledger recover --seen {}", seen.entries());
+    Ok(())
 }
 
 fn run(config: PathBuf, die_with_parent: bool) -> Result<(), String> {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::ConfigError;
 use crate::certificate::names::HostName;
 use crate::certificate::time::Span;
+use crate::ledger::checkpoint::decimal;
 
 /// `ca.toml`. Unknown keys are errors; paths are relative to the folder the file is in.
 ///
@@ -15,7 +16,8 @@ use crate::certificate::time::Span;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ca {
-    /// The CA's name, a host name. It never changes: the ledger's origin is `NAME/1`.
+    /// The CA's name, a host name. It never changes: the ledger's origin is `NAME/1`, in its second
+    /// generation `NAME/2`.
     pub name: HostName,
     /// The SSH door.
     pub front: Front,
@@ -187,9 +189,11 @@ impl Ca {
         .chain(tracker.iter_mut().map(|tracker| &mut tracker.path))
     }
 
-    /// The ledger's origin and the name of its key in this generation.
-    pub fn origin(&self) -> String {
-        format!("{}/1", self.name)
+    /// Whether this is the origin, and the name of the ledger's key, in one of its generations.
+    pub fn is_origin(&self, origin: &str) -> bool {
+        let number =
+            origin.strip_prefix(self.name.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        number.and_then(decimal).is_some_and(|number| number > 0)
     }
 
     /// The name of the signer's cosigning key.

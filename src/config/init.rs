@@ -15,7 +15,7 @@ use super::{ConfigError, Deciding};
 use crate::certificate::names::{HostName, RequestId};
 use crate::ledger::note::{NoteKey, SignatureType};
 use crate::ledger::store::Store;
-use crate::signer::mark::{ListFile, MarkFile};
+use crate::signer::mark::{ListFile, MarkFile, beginning};
 
 /// What to make.
 #[derive(Debug)]
@@ -148,12 +148,12 @@ pub fn init(init: &Init) -> Result<Made, ConfigError> {
     let state = |why: std::io::Error| ConfigError::in_file(&signer, &why.to_string());
     ListFile::create(&signer.join("list")).map_err(state)?;
     // The mark comes last: with it the ledger begins.
-    MarkFile::create(&signer.join("mark")).map_err(state)?;
+    MarkFile::create(&signer.join("mark"), &format!("{name}/1"), beginning()).map_err(state)?;
     fs::File::open(&signer).and_then(|dir| dir.sync_all()).map_err(state)?;
     Ok(Made { ca, emergency_passphrase })
 }
 
-fn new_key(comment: &str) -> Result<PrivateKey, ConfigError> {
+pub(super) fn new_key(comment: &str) -> Result<PrivateKey, ConfigError> {
     let mut key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)
         .map_err(|why| ConfigError::new(why.to_string()))?;
     key.set_comment(comment);
@@ -168,18 +168,18 @@ fn passphrase() -> String {
     format!("{}-{}", word(), word())
 }
 
-fn write_pair(keys: &Path, name: &str, key: &PrivateKey) -> Result<(), ConfigError> {
+pub(super) fn write_pair(keys: &Path, name: &str, key: &PrivateKey) -> Result<(), ConfigError> {
     write_private(&keys.join(name), key)?;
     let public = key.public_key().to_openssh().map_err(|why| ConfigError::new(why.to_string()))?;
     write_new(&keys.join(format!("{name}.pub")), format!("{}\n", public.trim_end()).as_bytes())
 }
 
-fn write_private(path: &Path, key: &PrivateKey) -> Result<(), ConfigError> {
+pub(super) fn write_private(path: &Path, key: &PrivateKey) -> Result<(), ConfigError> {
     let pem = key.to_openssh(LineEnding::LF).map_err(|why| ConfigError::new(why.to_string()))?;
     write_file(path, pem.as_bytes(), 0o600)
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), ConfigError> {
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), ConfigError> {
     write_file(path, bytes, 0o644)
 }
 

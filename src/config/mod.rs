@@ -1,9 +1,11 @@
 //! Configuration: files to types, once, with errors that say where.
 
+pub mod backup;
 pub mod ca;
 pub mod edit;
 pub mod hosts;
 pub mod init;
+pub mod keys;
 pub mod people;
 pub mod trust;
 

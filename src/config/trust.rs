@@ -24,8 +24,12 @@ pub struct Trust {
     pub host_ca: PublicKey,
     /// The daemon's own host key.
     pub door: PublicKey,
+    /// The user CA before the last promotion, while it is trusted.
+    pub user_ca_retiring: Option<PublicKey>,
     /// The ledger's verifier key.
     pub ledger: VerifierKey,
+    /// Those of its generations before, newest first.
+    pub ledger_before: Vec<VerifierKey>,
     /// The signer's verifier key.
     pub signer: VerifierKey,
     /// What a known_hosts line names the door: `ca.example` or `[127.0.0.1]:2222`.
@@ -35,7 +39,7 @@ pub struct Trust {
 /// Which keys to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// For `TrustedUserCAKeys`: the user CA, the next and the emergency one.
+    /// For `TrustedUserCAKeys`: the user CA, the next and the emergency one, and one that retires.
     User,
     /// For `TrustedUserCAKeys` of a server that cannot map principals.
     Bare,
@@ -49,6 +53,7 @@ impl Trust {
     /// Reads the public keys. All of them must differ.
     pub fn load(ca: &Ca) -> Result<Self, ConfigError> {
         let files = &ca.trust;
+        let retiring = super::keys::retiring(ca);
         let trust = Self {
             user_ca: public(&files.user_ca)?,
             user_ca_next: public(&files.user_ca_next)?,
@@ -56,7 +61,9 @@ impl Trust {
             bare_ca: public(&files.bare_ca)?,
             host_ca: public(&files.host_ca)?,
             door: public(&ca.front.host_key.with_extension("pub"))?,
+            user_ca_retiring: retiring.exists().then(|| public(&retiring)).transpose()?,
             ledger: vkey(&ca.ledger.vkey)?,
+            ledger_before: before(&ca.ledger.vkey)?,
             signer: vkey(&ca.signer.vkey)?,
             addresses: ca.front.listen.iter().map(|at| known_as(*at, ca.name.as_str())).collect(),
         };
@@ -71,12 +78,12 @@ impl Trust {
                 "two of the CA's keys are the same: each key has one purpose; hallpass init makes them",
             ));
         }
-        if trust.ledger.name() != ca.origin() || trust.signer.name() != ca.cosigner() {
+        if !ca.is_origin(trust.ledger.name()) || trust.signer.name() != ca.cosigner() {
             return Err(ConfigError::new(format!(
-                "keys/*.vkey are of {} and {}, ca.toml's name asks for {} and {}: the name never changes",
+                "keys/*.vkey are of {} and {}, ca.toml's name asks for {}/1 and {}: the name never changes",
                 trust.ledger.name(),
                 trust.signer.name(),
-                ca.origin(),
+                ca.name,
                 ca.cosigner()
             )));
         }
@@ -94,6 +101,24 @@ impl Trust {
         ]
     }
 
+    /// Every key: what it is for, and its fingerprint or verifier key.
+    pub fn roles(&self) -> Vec<(&'static str, String)> {
+        let print = |key: &PublicKey| key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
+        let mut roles = vec![
+            ("user CA", print(&self.user_ca)),
+            ("next user CA", print(&self.user_ca_next)),
+            ("emergency user CA", print(&self.emergency_ca)),
+            ("bare user CA", print(&self.bare_ca)),
+            ("host CA", print(&self.host_ca)),
+            ("host key", print(&self.door)),
+            ("ledger", self.ledger.to_string()),
+            ("signer", self.signer.to_string()),
+        ];
+        roles.extend(self.user_ca_retiring.as_ref().map(|key| ("retiring user CA", print(key))));
+        roles.extend(self.ledger_before.iter().map(|key| ("ledger before", key.to_string())));
+        roles
+    }
+
     /// The keys of one part, one line each, as the programs that need them read them.
     pub fn print(&self, part: Part) -> String {
         let mut out = String::new();
@@ -108,6 +133,9 @@ impl Trust {
                 ] {
                     line(labelled(key, &format!("{name} {what}")));
                 }
+                if let Some(key) = &self.user_ca_retiring {
+                    line(labelled(key, "retiring user CA"));
+                }
             }
             Part::Bare => {
                 line(labelled(&self.bare_ca, &format!("{name} user CA for bare account names")))
@@ -115,6 +143,7 @@ impl Trust {
             Part::Host => line(labelled(&self.host_ca, &format!("{name} host CA"))),
             Part::Ledger => {
                 line(self.ledger.to_string());
+                self.ledger_before.iter().for_each(|before| line(before.to_string()));
                 line(self.signer.to_string());
             }
         }
@@ -169,4 +198,15 @@ fn vkey(path: &Path) -> Result<VerifierKey, ConfigError> {
         .trim_end()
         .parse()
         .map_err(|why| ConfigError::in_file(path, &format!("{why}")))
+}
+
+/// The verifier keys of the generations before: `ledger.N.vkey` beside the newest.
+fn before(newest: &Path) -> Result<Vec<VerifierKey>, ConfigError> {
+    let files = (1u64..).map(|number| super::keys::beside(newest, &format!(".{number}.vkey")));
+    let mut keys = files
+        .take_while(|file| file.exists())
+        .map(|file| vkey(&file))
+        .collect::<Result<Vec<_>, _>>()?;
+    keys.reverse();
+    Ok(keys)
 }

@@ -12,6 +12,8 @@
 //! 9 answer
 //! ```
 
+mod collect;
+mod entries;
 mod journal;
 pub mod outcome;
 pub mod request;
@@ -21,23 +23,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::Rng as _;
 
+use self::collect::{account_facts, person_facts};
 use self::outcome::{Fault, Issued, Outcome, Refused, Status};
 use self::request::{Ask, Asker};
-use self::state::{RefusalEntry, State};
+use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
 use crate::certificate::fingerprint;
-use crate::certificate::names::{HostName, PersonName, RequestId};
+use crate::certificate::names::{PersonName, RequestId};
 use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
-use crate::config::hosts::{Host, Principals};
-use crate::config::people::{Person, PersonKind};
-use crate::decide::facts::{Account, Facts, Person as PersonFacts, Ticket};
-use crate::decide::{Clip, Decision, Extension, Grant, close, decide};
-use crate::ledger::facts;
-use crate::ledger::leaf::Kind;
+use crate::config::people::Person;
+use crate::decide::facts::Facts;
+use crate::decide::{Clip, Decision, Extension, Grant, decide};
 use crate::ledger::record::{self, Ledger};
 use crate::outside::clock::Clock;
-use crate::outside::tickets::{FolderTracker, TicketSeen, TrackerFault};
+use crate::outside::tickets::FolderTracker;
 
 /// What the desk is made of.
 pub struct Desk {
@@ -227,102 +227,6 @@ impl Desk {
         })
     }
 
-    /// Any user name is taken, but another person's: whoever types it means to be somebody else.
-    fn own_name(&self, asker: &Asker, person: &Person) -> Result<(), Stop> {
-        let other = asker.user.parse().ok().filter(|name| *name != person.name);
-        match other.and_then(|name| self.deciding.people.get(&name)) {
-            Some(other) => Err(Stop::no(
-                format!("your key is {}'s, the SSH user name is {}'s", person.name, other.name),
-                format!("ssh -l {} ca ...  (or leave the user name out)", person.name),
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// The host that was typed, if it has the account.
-    fn host(&self, ask: &Ask) -> Result<&Host, Stop> {
-        let hosts = &self.deciding.hosts;
-        let Some(host) = hosts.find(&ask.host) else {
-            let near = close(&ask.host, hosts.iter().map(|host| host.name.as_str()));
-            let hint = near.map_or(
-                "ask whoever runs the CA to add it: hallpass host add".to_owned(),
-                |near| format!("did you mean {}@{near}?", ask.login),
-            );
-            return Err(Stop::no(
-                format!("there is no host {}", crate::certificate::safe::Safe(&ask.host)),
-                hint,
-            ));
-        };
-        if !host.accounts.contains(&ask.login) {
-            let all: Vec<&str> = host.accounts.iter().map(|login| login.as_str()).collect();
-            return Err(Stop::no(
-                format!("{} has no account {} that can be asked for", host.name, ask.login),
-                if all.is_empty() {
-                    "no account of it can be".to_owned()
-                } else {
-                    format!("it has {}", all.join(", "))
-                },
-            ));
-        }
-        Ok(host)
-    }
-
-    /// The ticket as its tracker shows it at this moment.
-    async fn ticket(&self, ask: &Ask) -> Result<Option<Ticket>, Stop> {
-        let Some(id) = &ask.ticket else { return Ok(None) };
-        let Some(tracker) = self.tracker.clone() else {
-            return Err(Stop::no(
-                format!("ticket {id} cannot be looked up: no tracker is configured"),
-                "ask whoever runs the CA",
-            ));
-        };
-        let name = tracker.name().to_owned();
-        let (wanted, read) = (id.clone(), move |id| tracker.read(&id));
-        let seen = tokio::task::spawn_blocking(move || read(wanted)).await;
-        let broken =
-            |fault: TrackerFault| Stop::Broken { what: fault.what(), details: fault.to_string() };
-        let seen =
-            seen.map_err(|why| broken(TrackerFault::Away(why.to_string())))?.map_err(broken)?;
-        let Some(seen) = seen else {
-            return Err(Stop::no(
-                format!("there is no ticket {id}"),
-                "check the id with the tracker",
-            ));
-        };
-        self.map(name, id, seen).map(Some).map_err(|why| broken(TrackerFault::Unreadable(why)))
-    }
-
-    /// A ticket's assignee and hosts as people and hosts that are known.
-    fn map(
-        &self,
-        tracker: String,
-        id: &crate::certificate::names::TicketId,
-        seen: TicketSeen,
-    ) -> Result<Ticket, String> {
-        let TicketSeen { state, said, title, assignee, priority, labels, hosts } = seen;
-        let assignee =
-            assignee.and_then(|who| self.deciding.people.assignee(&tracker, &who).cloned());
-        // A host that is not known stays in, or a ticket for it alone would look like one for every host.
-        let canonical = |typed: &String| match self.deciding.hosts.find(typed) {
-            Some(host) => Ok(host.name.clone()),
-            None => typed
-                .parse::<HostName>()
-                .map_err(|why| format!("ticket {id} names a host {typed:?}: {why}")),
-        };
-        let hosts = hosts.iter().map(canonical).collect::<Result<_, _>>()?;
-        Ok(Ticket {
-            tracker,
-            id: id.clone(),
-            state,
-            said,
-            title,
-            assignee,
-            priority,
-            labels,
-            hosts,
-        })
-    }
-
     fn stamp(&self) -> Stamp {
         let mut rng = rand::rng();
         let mut stamp = Stamp {
@@ -338,109 +242,6 @@ impl Desk {
         rng.fill_bytes(&mut stamp.grant_salt);
         rng.fill_bytes(&mut stamp.certificate_salt);
         stamp
-    }
-
-    /// A refusal is an entry too, bounded, and never waited for.
-    fn record_refusal(
-        &self,
-        asker: &Asker,
-        person: &PersonName,
-        ask: &Ask,
-        refused: &Refused,
-        now: UnixTime,
-    ) {
-        let entry = self.state.lock().unwrap_or_else(PoisonError::into_inner).refused(person, now);
-        if entry == RefusalEntry::Counted {
-            return;
-        }
-        self.append_refusal(
-            now,
-            &facts::Refusal {
-                request: Some(refused.request.clone()),
-                person: person.clone(),
-                source: asker.source.ip().to_canonical().to_string(),
-                account: ask.account(),
-                ticket: ask.ticket.as_ref().map(ToString::to_string),
-                reasons: refused.reasons.clone(),
-                count: 1,
-            },
-        );
-    }
-
-    /// Writes the counts of refusals that are an hour old. To be called now and then.
-    pub fn record_counts(&self) {
-        let now = self.clock.now();
-        let due = self.state.lock().unwrap_or_else(PoisonError::into_inner).counts(now);
-        for (person, count) in due {
-            self.append_refusal(
-                now,
-                &facts::Refusal {
-                    request: None,
-                    person,
-                    source: String::new(),
-                    account: String::new(),
-                    ticket: None,
-                    reasons: Vec::new(),
-                    count,
-                },
-            );
-        }
-    }
-
-    fn append_refusal(&self, now: UnixTime, refusal: &facts::Refusal) {
-        let written = facts::write(Kind::Refusal, salt(), now, &self.node, refusal);
-        if let Some(Err(why)) = written.map(|bytes| self.ledger.append_later(Kind::Refusal, bytes))
-        {
-            tracing::error!(%why, "a refusal could not be recorded");
-        }
-    }
-
-    /// Records which policy, people and hosts decide from here on, where the ledger does not say so yet.
-    pub async fn record_texts(&self) -> Result<(), record::Fault> {
-        let now = self.clock.now();
-        let texts = self.deciding.texts;
-        let hashes = [
-            (Kind::Policy, texts.policy),
-            (Kind::People, texts.people),
-            (Kind::Hosts, texts.hosts),
-        ];
-        for ((kind, sha256), bytes) in hashes.into_iter().zip(self.deciding.bytes) {
-            let known = self.state.lock().unwrap_or_else(PoisonError::into_inner).text(kind);
-            if known == Some(sha256) {
-                continue;
-            }
-            let text = facts::Text { sha256, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) };
-            if let Some(bytes) = facts::write(kind, salt(), now, &self.node, &text) {
-                self.ledger.append(kind, bytes).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn salt() -> [u8; 16] {
-    let mut salt = [0; 16];
-    rand::rng().fill_bytes(&mut salt);
-    salt
-}
-
-fn person_facts(person: &Person) -> PersonFacts {
-    PersonFacts {
-        name: person.name.clone(),
-        service: person.kind == PersonKind::Service,
-        email: person.email.clone(),
-        groups: person.groups.clone(),
-    }
-}
-
-fn account_facts(ask: &Ask, host: &Host) -> Account {
-    Account {
-        login: ask.login.clone(),
-        host: host.name.clone(),
-        pool: host.pool,
-        bare: host.principals == Principals::Bare,
-        owner: host.owner.clone(),
-        tags: host.tags.clone(),
     }
 }
 

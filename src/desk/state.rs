@@ -101,8 +101,10 @@ impl State {
                     Err(why) => unreadable(why),
                 }
             }
+            // What stood in the lost entries nobody knows: what was granted before is void.
+            Kind::Succession => self.grants.clear(),
             // Refusals are counted when they are decided, before they are committed: see `refused`.
-            Kind::Certificate | Kind::Refusal => {}
+            Kind::Certificate | Kind::Refusal | Kind::Lost | Kind::Key | Kind::BreakGlass => {}
         }
     }
 

@@ -173,6 +173,58 @@ pub struct Text {
     pub bytes: u64,
 }
 
+/// The facts of a `lost` entry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Lost {
+    /// The serial that its certificate may have had: never given again.
+    pub serial: u64,
+}
+
+/// The facts of a `succession`: the ledger's next generation begins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Succession {
+    /// The origin before.
+    pub old_origin: String,
+    /// The last checkpoint of that origin that is known, if one is.
+    pub old_checkpoint: Option<String>,
+    /// The verifier key from here on; its name is the origin.
+    pub new_vkey: String,
+    /// The first index that is lost.
+    pub lost_from: u64,
+    /// The first index after it that is not.
+    pub lost_to: u64,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
+/// The facts of a `key` entry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyUse {
+    /// What the key is for: `user-ca`.
+    pub role: String,
+    /// `promoted` (it signs from here on) or `retired` (it is not trusted any more).
+    pub change: String,
+    /// The key's fingerprint.
+    pub key: String,
+}
+
+/// The facts of a `break-glass`: a certificate of the emergency key, told afterwards.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BreakGlass {
+    /// The certificate, one line of OpenSSH's.
+    pub certificate: String,
+    /// Its key ID, as whoever signed it wrote it.
+    pub key_id: String,
+    /// What it opened.
+    pub principals: Vec<String>,
+    /// From when.
+    pub valid_after: UnixTime,
+    /// Until when.
+    pub valid_before: UnixTime,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
 /// Principals as their text.
 mod principals {
     use super::Principal;

@@ -20,12 +20,30 @@ pub enum Kind {
     People,
     /// The hosts that are known from here on.
     Hosts,
+    /// An entry that was here and is lost: it keeps its index, so that no serial is given twice.
+    Lost,
+    /// The beginning of the ledger's next generation, under another key and origin.
+    Succession,
+    /// A key of the CA that is used from here on, or not any more.
+    Key,
+    /// A certificate that the emergency key signed while the CA was dead, told afterwards.
+    BreakGlass,
 }
 
 impl Kind {
     /// Every kind, for parsing.
-    const ALL: [Self; 6] =
-        [Self::Certificate, Self::Grant, Self::Refusal, Self::Policy, Self::People, Self::Hosts];
+    const ALL: [Self; 10] = [
+        Self::Certificate,
+        Self::Grant,
+        Self::Refusal,
+        Self::Policy,
+        Self::People,
+        Self::Hosts,
+        Self::Lost,
+        Self::Succession,
+        Self::Key,
+        Self::BreakGlass,
+    ];
 
     /// The word in the leaf and in the facts.
     pub fn word(self) -> &'static str {
@@ -36,6 +54,10 @@ impl Kind {
             Self::Policy => "policy",
             Self::People => "people",
             Self::Hosts => "hosts",
+            Self::Lost => "lost",
+            Self::Succession => "succession",
+            Self::Key => "key",
+            Self::BreakGlass => "break-glass",
         }
     }
 }

@@ -13,15 +13,27 @@ pub mod facts;
 pub(crate) mod fault;
 pub mod leaf;
 pub mod note;
+#[cfg(all(test, feature = "desk"))]
+mod outage_tests;
 pub mod proof;
 #[cfg(feature = "desk")]
 pub mod record;
+#[cfg(all(test, feature = "desk"))]
+mod record_tests;
 #[cfg(feature = "desk")]
 pub mod recorded;
+#[cfg(feature = "desk")]
+pub mod recover;
 #[cfg(feature = "desk")]
 pub mod store;
 #[cfg(all(test, feature = "desk"))]
 pub(crate) mod toy;
 pub mod tree;
+#[cfg(all(test, feature = "desk"))]
+mod vectors;
 #[cfg(feature = "desk")]
 pub mod verify;
+#[cfg(all(test, feature = "desk"))]
+mod verify_tests;
+#[cfg(all(test, feature = "desk"))]
+pub(crate) mod whole;

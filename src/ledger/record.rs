@@ -22,7 +22,7 @@ use super::fault::{OrEnd, Reply, answer};
 use super::leaf::{Kind, Leaf};
 use super::note::NoteKey;
 use super::recorded::{Certificate, Recorded};
-use super::store::{Lock, Store, StoreError};
+use super::store::{Lock, NotCommitted, Store, StoreError};
 use super::tree::{Hash, Leaves, Nodes, consistency, hash_of, inclusion, root};
 use crate::certificate::draft::Unsigned;
 use crate::certificate::lint::{Flaw, Keys};
@@ -208,13 +208,8 @@ impl Writer {
         let mut told: Vec<(u64, Kind, Vec<u8>)> = Vec::with_capacity(batch.len());
         let written = self.write(batch, &mut made, &mut told);
         if let Err(why) = written {
-            // Nothing of the batch is durable: COMMIT was not reached.
-            self.edge.truncate(old);
-            let gone = self.store.rollback();
-            tracing::error!(%why, rolled_back = gone.is_ok(), "a batch could not be written");
-            for one in made {
-                one.fail(&why);
-            }
+            // COMMIT was not reached.
+            self.take_back(old, made, &why);
             return;
         }
         if made.is_empty() {
@@ -225,17 +220,34 @@ impl Writer {
             return;
         }
 
-        // One COMMIT for the batch. If it fails nobody knows whether the entries are durable: only a
-        // new start, which reads them back, can tell.
-        if let Err(why) = self.store.commit() {
-            tracing::error!(%why, "COMMIT failed: the process ends, the next start reads what is durable");
-            std::process::exit(70);
+        // One COMMIT for the batch. Where it is not known whether the entries are durable the process
+        // ends: only a new start, which reads them back, can tell.
+        match self.store.commit() {
+            Ok(()) => {}
+            Err(NotCommitted::Known(why)) => {
+                self.take_back(old, made, &why);
+                return;
+            }
+            Err(NotCommitted::Unknown(why)) => {
+                tracing::error!(%why, "COMMIT failed: the process ends, the next start reads what is durable");
+                std::process::exit(70);
+            }
         }
         self.edge.prune();
         for (index, kind, facts) in &told {
             (self.fold)(Committed { index: *index, kind: *kind, facts });
         }
         self.hand_on(old, made);
+    }
+
+    /// Nothing of the batch is durable: it never was.
+    fn take_back(&mut self, old: u64, made: Vec<Made>, why: &StoreError) {
+        self.edge.truncate(old);
+        let gone = self.store.rollback();
+        tracing::error!(%why, rolled_back = gone.is_ok(), "a batch could not be written");
+        for one in made {
+            one.fail(why);
+        }
     }
 
     fn write(

@@ -57,6 +57,15 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Why COMMIT failed.
+#[derive(Debug)]
+pub enum NotCommitted {
+    /// Nothing of the transaction is or will be there.
+    Known(StoreError),
+    /// It may be there: only a new start, which reads it back, can tell.
+    Unknown(StoreError),
+}
+
 /// A row: an entry as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -171,6 +180,21 @@ impl Store {
         }
     }
 
+    /// Copies the whole database into a new file, as of one moment; how many entries it holds.
+    pub fn copy_to(&self, path: &Path) -> Result<u64, StoreError> {
+        let say = |why: std::io::Error| StoreError(format!("{}: {why}", path.display()));
+        // SQLite takes an empty file for a new one; made here so that nobody else can read it.
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(say)?;
+        let target =
+            path.to_str().ok_or_else(|| StoreError("a path that is not UTF-8".to_owned()))?;
+        self.db.execute("VACUUM INTO ?1", [target])?;
+        std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(say)?;
+        let copy = Connection::open(path)?;
+        copy.pragma_update(None, "journal_mode", "WAL")?;
+        drop(copy);
+        Self::open_to_read(path)?.size()
+    }
+
     /// How many entries.
     pub fn size(&self) -> Result<u64, StoreError> {
         let last: Option<i64> =
@@ -188,9 +212,18 @@ impl Store {
         self.run("BEGIN DEFERRED")
     }
 
-    /// Makes the transaction durable. After an error here nobody knows whether it is.
-    pub fn commit(&self) -> Result<(), StoreError> {
-        self.run("COMMIT")
+    /// Makes the transaction durable.
+    pub fn commit(&self) -> Result<(), NotCommitted> {
+        let committed = self.db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        let Err(why) = committed else { return Ok(()) };
+        // A write that found no room: the frame that would have ended the transaction was not written
+        // and SQLite has taken the transaction back. Any other error (of fsync above all) tells nothing.
+        let full = why.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+        if full && self.db.is_autocommit() {
+            Err(NotCommitted::Known(why.into()))
+        } else {
+            Err(NotCommitted::Unknown(why.into()))
+        }
     }
 
     /// Takes the transaction back.

@@ -98,9 +98,11 @@ fn next_line(from: &mut impl BufRead) -> io::Result<Result<Option<String>, Strin
     from.take(LINE).read_until(b'\n', &mut line)?;
     Ok(match line.pop() {
         None => Ok(None),
-        Some(b'\n') => {
+        // Nothing around the object: an export can be compared byte by byte with another one.
+        Some(b'\n') if line.starts_with(b"{") && line.ends_with(b"}") => {
             String::from_utf8(line).map(Some).map_err(|_| "its line is not UTF-8".to_owned())
         }
+        Some(b'\n') => Err("its line is not one object".to_owned()),
         Some(_) => Err("its line does not end".to_owned()),
     })
 }

@@ -15,8 +15,8 @@ pub const ENVIRONMENT: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_
 /// How long the manager may take to take a message.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The service manager, if there is one.
-#[derive(Debug)]
+/// The service manager, if there is one; by default there is none.
+#[derive(Debug, Default)]
 pub struct Manager {
     socket: Option<(UnixDatagram, SocketAddr)>,
     every: Option<Duration>,
@@ -36,7 +36,7 @@ impl Manager {
     fn named_by(variable: impl Fn(&str) -> Option<OsString>) -> io::Result<Self> {
         let [socket, usec, pid] = ENVIRONMENT.map(variable);
         let Some(name) = socket else {
-            return Ok(Self { socket: None, every: None, shown: None });
+            return Ok(Self::default());
         };
         let address = match name.as_bytes().strip_prefix(b"@") {
             Some(name) => SocketAddr::from_abstract_name(name)?,

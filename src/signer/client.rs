@@ -57,12 +57,19 @@ pub struct Signer {
     vkey: VerifierKey,
     user_ca: Vec<u8>,
     bare_ca: Vec<u8>,
+    patience: Duration,
 }
 
 impl Signer {
     /// The signer behind a socket; its keys must be these.
     pub fn new(socket: PathBuf, vkey: VerifierKey, user_ca: Vec<u8>, bare_ca: Vec<u8>) -> Self {
-        Self { socket, vkey, user_ca, bare_ca }
+        Self { socket, vkey, user_ca, bare_ca, patience: PATIENCE }
+    }
+
+    /// With another patience, for a test that does not have the time.
+    #[cfg(test)]
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Asks the signer who it is, and waits for the answer.
@@ -74,8 +81,8 @@ impl Signer {
         let say = |why: io::Error| Failure::Away(format!("{}: {why}", self.socket.display()));
         let stream = UnixStream::connect(&self.socket).map_err(say)?;
         stream
-            .set_read_timeout(Some(PATIENCE))
-            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+            .set_read_timeout(Some(self.patience))
+            .and_then(|()| stream.set_write_timeout(Some(self.patience)))
             .map_err(say)?;
         let mark = match converse(&stream, &Question::Hello.encode()).map_err(say)? {
             Answer::Mark(mark) => mark,

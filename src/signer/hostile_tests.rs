@@ -7,14 +7,18 @@ use std::sync::LazyLock;
 use ssh_key::certificate::CertType;
 use ssh_key::public::KeyData;
 
-use super::protocol::{Answer, Batch, Entry};
+use super::protocol::{Answer, Batch, Entry, Question, receive};
 use super::scene::Scene;
 use super::trial::{ledger_key, signer_vkey};
-use crate::certificate::blob::{Tbs, key_blob};
+use crate::certificate::blob::{Tbs, key_blob, strip};
 use crate::certificate::sample::{NOW, ed25519, subjects};
 use crate::certificate::time::{Span, UnixTime};
+use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::export;
+use crate::ledger::facts::SignerView;
 use crate::ledger::leaf::Leaf;
-use crate::ledger::proof;
+use crate::ledger::note::VerifierKey;
+use crate::ledger::proof::{self, Proof};
 use crate::ledger::toy::Order;
 
 /// The same throws in every run (xorshift64).
@@ -214,4 +218,61 @@ fn of_twenty_thousand_hostile_entries_none_is_signed_that_should_not_be() {
     assert_eq!(serials.len() + refused, BATCHES * ENTRIES);
     // Both happen often, or the dice are loaded.
     assert!(serials.len() > 3000 && refused > 3000, "{} signed, {refused} refused", serials.len());
+}
+
+/// Whoever reads bytes from others must not fall over any of them.
+#[test]
+fn no_bytes_make_a_reader_panic() {
+    let mut scene = Scene::new("");
+    let mut dice = Dice(7);
+    let batch = scene.toy.order(&[Order::at(NOW), Order::at(NOW)]);
+    let Answer::Signed { cosignature, results } = scene.witness.batch(&batch, NOW) else {
+        panic!()
+    };
+    let blob = results[0].clone().unwrap();
+    let (view, _) = Tbs::parse_signed(&blob).unwrap();
+    let proof = strip(&blob[..view.len()]).unwrap().1.as_bytes().to_vec();
+    let question = batch.encode();
+    let facts = batch.entries[0].facts.clone();
+    let answer = Answer::Signed { cosignature, results }.encode();
+    let vkey = signer_vkey().to_string().into_bytes();
+    for round in 0..1000 {
+        for good in [&blob, &proof, &question, &facts, &answer, &vkey] {
+            let mut bad = good.clone();
+            for _ in 0..=dice.below(3) {
+                let at = dice.below(bad.len());
+                match dice.below(5) {
+                    0 => dice.flip(&mut bad),
+                    1 => bad[at] = [0, 0xff, 0x7f, b'\n'][dice.below(4)],
+                    2 => bad.truncate(at + 1),
+                    3 => drop(bad.drain(at / 2..at)),
+                    // A length that promises much.
+                    _ => bad.splice(at..at, [0xff; 4]).for_each(drop),
+                }
+                if bad.is_empty() {
+                    bad.push(0);
+                }
+            }
+            let read = [
+                Tbs::parse(&bad).is_ok(),
+                Tbs::parse_signed(&bad).is_ok(),
+                strip(&bad).is_ok(),
+                proof::check(&bad, ledger_key().public(), &signer_vkey()).is_ok(),
+                Question::decode(&bad).is_ok(),
+                Answer::decode(&bad).is_ok(),
+                receive(bad.as_slice()).is_ok(),
+                SignerView::parse(&bad).is_ok(),
+            ];
+            let text = String::from_utf8_lossy(&bad);
+            let texts = [
+                Proof::parse(&text).is_ok(),
+                Checkpoint::parse(&text).is_ok(),
+                text.parse::<VerifierKey>().is_ok(),
+                text.parse::<Leaf>().is_ok(),
+                export::read_entry(&text).is_ok(),
+            ];
+            let proved = read[3] && bad != blob[..view.len()];
+            assert!(!proved && !texts[4], "{round}: what was bent was taken");
+        }
+    }
 }

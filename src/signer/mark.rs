@@ -30,22 +30,25 @@ pub fn beginning() -> Mark {
 /// The mark's file: two slots, written in turn, so that a torn write leaves the other one whole.
 ///
 /// A slot is one line, padded with spaces to [`SLOT`] bytes:
-/// `hallpass-mark.v1 SEQUENCE SIZE ROOT CHECK`, CHECK being the SHA-256 of what precedes it.
+/// `hallpass-mark.v1 SEQUENCE ORIGIN SIZE ROOT CHECK`, CHECK being the SHA-256 of what precedes it.
+/// The origin names the ledger's generation: the mark of one says nothing of another.
 #[derive(Debug)]
 pub struct MarkFile {
     file: File,
     sequence: u64,
+    origin: String,
     mark: Mark,
 }
 
-/// The bytes of a slot; half a sector, so that no write crosses one.
-const SLOT: usize = 256;
+/// The bytes of a slot: a page and the largest sector there is, so that writing one slot rewrites
+/// nothing of the other.
+const SLOT: usize = 4096;
 
 impl MarkFile {
     /// Makes the file of a new ledger. Fails if there is one: a mark is never made anew by accident.
-    pub fn create(path: &Path) -> io::Result<()> {
+    pub fn create(path: &Path, origin: &str, mark: Mark) -> io::Result<()> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        let slot = slot(0, beginning());
+        let slot = slot(0, origin, mark);
         file.write_all_at(&slot, 0)?;
         file.write_all_at(&slot, offset(1))?;
         file.sync_all()
@@ -54,8 +57,8 @@ impl MarkFile {
     /// Opens the file; fails if neither slot is whole.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let (sequence, mark) = newest(&file)?;
-        Ok(Self { file, sequence, mark })
+        let (sequence, origin, mark) = newest(&file)?;
+        Ok(Self { file, sequence, origin, mark })
     }
 
     /// Keeps every other signer away from this mark and its list, for as long as this one lives: two
@@ -68,6 +71,11 @@ impl MarkFile {
         })
     }
 
+    /// The origin of the ledger the mark is of.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// The mark.
     pub fn mark(&self) -> Mark {
         self.mark
@@ -76,26 +84,35 @@ impl MarkFile {
     /// Moves the mark; durable when this returns.
     pub fn advance(&mut self, mark: Mark) -> io::Result<()> {
         let sequence = self.sequence.saturating_add(1);
-        self.file.write_all_at(&slot(sequence, mark), offset(sequence % 2))?;
+        self.file.write_all_at(&slot(sequence, &self.origin, mark), offset(sequence % 2))?;
         self.file.sync_data()?;
         self.sequence = sequence;
         self.mark = mark;
         Ok(())
     }
+
+    /// Begins the mark of the ledger's next generation.
+    pub fn succeed(&mut self, origin: &str, mark: Mark) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.origin, origin.to_owned());
+        self.advance(mark).inspect_err(|_| self.origin = before)
+    }
 }
 
 /// Reads a mark, to compare with it.
 pub fn read(path: &Path) -> io::Result<Mark> {
-    newest(&File::open(path)?).map(|(_, mark)| mark)
+    newest(&File::open(path)?).map(|(_, _, mark)| mark)
 }
 
-/// The newest whole slot: its sequence and mark.
-fn newest(file: &File) -> io::Result<(u64, Mark)> {
+/// What a slot holds: sequence, origin, mark.
+type Slot = (u64, String, Mark);
+
+/// The newest whole slot.
+fn newest(file: &File) -> io::Result<Slot> {
     let mut bytes = Vec::new();
     file.take(offset(2)).read_to_end(&mut bytes)?;
     let whole = bytes.chunks(SLOT).filter_map(read_slot);
     whole
-        .max_by_key(|(sequence, _)| *sequence)
+        .max_by_key(|(sequence, ..)| *sequence)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no whole mark in the mark file"))
 }
 
@@ -103,8 +120,9 @@ fn offset(slot: u64) -> u64 {
     slot.saturating_mul(u64::try_from(SLOT).unwrap_or(0))
 }
 
-fn slot(sequence: u64, mark: Mark) -> Vec<u8> {
-    let line = format!("hallpass-mark.v1 {sequence} {} {}", mark.size, mark.root.to_base64());
+fn slot(sequence: u64, origin: &str, mark: Mark) -> Vec<u8> {
+    let root = mark.root.to_base64();
+    let line = format!("hallpass-mark.v1 {sequence} {origin} {} {root}", mark.size);
     let check = Hash::of(line.as_bytes()).to_base64();
     let mut bytes = format!("{line} {check}").into_bytes();
     bytes.resize(SLOT - 1, b' ');
@@ -112,15 +130,16 @@ fn slot(sequence: u64, mark: Mark) -> Vec<u8> {
     bytes
 }
 
-fn read_slot(bytes: &[u8]) -> Option<(u64, Mark)> {
+fn read_slot(bytes: &[u8]) -> Option<Slot> {
     let text = std::str::from_utf8(bytes).ok()?;
     let mut words = text.split_whitespace();
     if words.next()? != "hallpass-mark.v1" {
         return None;
     }
     let sequence = decimal(words.next()?)?;
+    let origin = words.next()?.to_owned();
     let mark = Mark { size: decimal(words.next()?)?, root: Hash::from_base64(words.next()?)? };
-    (slot(sequence, mark) == bytes).then_some((sequence, mark))
+    (slot(sequence, &origin, mark) == bytes).then_some((sequence, origin, mark))
 }
 
 /// One certificate that was signed.
@@ -246,8 +265,9 @@ mod tests {
     fn a_torn_write_leaves_the_mark_before_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mark");
-        MarkFile::create(&path).unwrap();
-        assert!(MarkFile::create(&path).is_err(), "a second mark was made");
+        let create = || MarkFile::create(&path, "ca.example/1", beginning());
+        create().unwrap();
+        assert!(create().is_err(), "a second mark was made");
         let mut file = MarkFile::open(&path).unwrap();
         assert_eq!(file.mark(), beginning());
         for size in 1..6 {

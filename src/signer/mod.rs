@@ -15,10 +15,13 @@ pub mod protocol;
 #[cfg(all(test, feature = "desk"))]
 mod scene;
 pub mod serve;
+#[cfg(all(test, feature = "desk"))]
+mod serve_tests;
 #[cfg(feature = "desk")]
 pub mod spawn;
 #[cfg(all(test, feature = "desk"))]
 mod state_tests;
+pub mod succeed;
 #[cfg(all(test, feature = "desk"))]
 pub(crate) mod trial;
 pub mod witness;

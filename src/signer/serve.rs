@@ -24,9 +24,19 @@ pub fn harden(die_with_parent: bool) -> io::Result<()> {
     p::set_dumpable_behavior(p::DumpableBehavior::NotDumpable)?;
     if die_with_parent {
         p::set_parent_process_death_signal(Some(p::Signal::TERM))?;
+        // A parent that ended before the line above signals nothing any more, and an orphan would keep
+        // the next signer from its state.
+        let parent = p::getppid().map(|pid| pid.as_raw_nonzero().to_string());
+        let orphan = std::env::var(PARENT).is_ok_and(|started_by| Some(started_by) != parent);
+        if orphan {
+            return Err(io::Error::other("the daemon that started it has ended"));
+        }
     }
     Ok(())
 }
+
+/// The variable in which a daemon that spawns a signer says its process id.
+pub const PARENT: &str = "HALLPASS_SIGNER_PARENT";
 
 /// The listening socket that the process was started with as its standard input.
 pub fn listener_from_stdin() -> io::Result<UnixListener> {
@@ -43,6 +53,18 @@ pub fn listener_from_stdin() -> io::Result<UnixListener> {
 /// Serves one peer after the other until the socket fails. `manager` is told when that begins and
 /// that it goes on; `now` reads the clock, once a batch; `log` gets one line an event.
 pub fn serve(
+    witness: &mut Witness,
+    listener: &UnixListener,
+    manager: &mut Manager,
+    now: impl Fn() -> UnixTime,
+    log: impl Fn(&str),
+) -> io::Result<()> {
+    serve_within(PATIENCE, witness, listener, manager, now, log)
+}
+
+/// [`serve`] with another patience.
+pub(super) fn serve_within(
+    patience: Duration,
     witness: &mut Witness,
     listener: &UnixListener,
     manager: &mut Manager,
@@ -66,7 +88,7 @@ pub fn serve(
             continue;
         }
         log(&format!("serving a peer with uid {uid}"));
-        match converse(witness, &stream, manager, &now) {
+        match converse(patience, witness, &stream, manager, &now) {
             Ok(()) => log("the peer closed"),
             Err(why) => log(&format!("the connection ended: {why}")),
         }
@@ -74,12 +96,13 @@ pub fn serve(
 }
 
 fn converse(
+    patience: Duration,
     witness: &mut Witness,
     stream: &UnixStream,
     manager: &mut Manager,
     now: impl Fn() -> UnixTime,
 ) -> io::Result<()> {
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(patience))?;
     let mut from = BufReader::with_capacity(64 * 1024, stream);
     loop {
         // An idle peer may take its time. One that began a question and does not end it would keep
@@ -94,7 +117,7 @@ fn converse(
                 }
             }
         }
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         let Some(payload) = receive(&mut from)? else { return Ok(()) };
         let answer = match Question::decode(&payload) {
             Ok(Question::Hello) => Answer::Mark(witness.hello()),

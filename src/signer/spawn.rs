@@ -8,7 +8,16 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::serve::PARENT;
+
+/// The least and the most time between two starts.
+const SHORTEST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// A signer that lived so long did not fail to start.
+const STAYED: Duration = Duration::from_secs(60);
 
 use crate::outside::manager;
 
@@ -52,8 +61,9 @@ fn keep(
     listener: &UnixListener,
     ended: &Sender<Result<(), String>>,
 ) {
-    let mut pause = Duration::from_millis(50);
+    let mut pause = SHORTEST;
     loop {
+        let started = Instant::now();
         let end = match start(program, config, listener).and_then(|mut child| child.wait()) {
             Ok(status) => format!("it ended ({status}); the line above says why"),
             Err(why) => format!("it cannot be started: {why}"),
@@ -62,8 +72,11 @@ fn keep(
         if ended.send(Err(end.clone())).is_err() {
             tracing::error!(why = end, "the signer is started again");
         }
+        if started.elapsed() > STAYED {
+            pause = SHORTEST;
+        }
         std::thread::park_timeout(pause);
-        pause = (pause * 2).min(Duration::from_secs(5));
+        pause = (pause * 2).min(LONGEST);
     }
 }
 
@@ -79,6 +92,7 @@ fn start(program: &Path, config: &Path, listener: &UnixListener) -> io::Result<C
         .arg("--config")
         .arg(config)
         .arg("--die-with-parent")
+        .env(PARENT, std::process::id().to_string())
         .stdin(stdin)
         .stdout(Stdio::null())
         .spawn()

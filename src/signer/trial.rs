@@ -9,7 +9,7 @@ use ed25519_dalek::SigningKey;
 use ssh_key::private::{Ed25519Keypair, PrivateKey};
 
 use super::limits::SignerConfig;
-use super::mark::{ListFile, MarkFile};
+use super::mark::{ListFile, MarkFile, beginning};
 use super::witness::Witness;
 use crate::certificate::time::UnixTime;
 use crate::ledger::note::{NoteKey, SignatureType, VerifierKey};
@@ -74,7 +74,7 @@ impl Trial {
         );
         write(&trial.path("signer.toml"), toml.as_bytes(), 0o644);
         ListFile::create(&trial.path("list")).unwrap();
-        MarkFile::create(&trial.path("mark")).unwrap();
+        MarkFile::create(&trial.path("mark"), ORIGIN, beginning()).unwrap();
         trial
     }
 

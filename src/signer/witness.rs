@@ -74,6 +74,15 @@ impl Witness {
 
         let path = config.mark_file();
         let mark = MarkFile::open(&path).map_err(|why| say(&path, &why))?;
+        if mark.origin() != ledger.name() {
+            return Err(format!(
+                "the mark is of {}, {} is the key of {}: the next generation of the ledger; \
+                 hallpass-signer succeed confirms it",
+                mark.origin(),
+                config.ledger.display(),
+                ledger.name()
+            ));
+        }
         mark.lock().map_err(|why| say(&path, &why))?;
         let path = config.list_file();
         let (list, signed) = ListFile::open(&path).map_err(|why| say(&path, &why))?;

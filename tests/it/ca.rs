@@ -41,7 +41,11 @@ impl Ca {
     pub fn make() -> TempDir {
         let dir = tempfile::Builder::new().prefix("hallpass-").tempdir().unwrap();
         let ca = dir.path().join("ca");
-        run(hallpass().args(["init", "--example", "--listen", "127.0.0.1:0"]).arg(&ca)).ok();
+        let made = run(hallpass().args(["init", "--example", "--listen", "127.0.0.1:0"]).arg(&ca));
+        assert_eq!(made.code, 0, "{made:?}");
+        let shown = "hallpass: passphrase of keys/emergency_ca, shown once: ";
+        let passphrase = made.err.lines().find_map(|line| line.strip_prefix(shown)).unwrap();
+        std::fs::write(dir.path().join("passphrase"), passphrase).unwrap();
         for (person, kind) in [
             ("ana", "ed25519"),
             ("bob", "ed25519"),
@@ -80,6 +84,11 @@ impl Ca {
     /// The door's port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The passphrase of the emergency key, as `init` showed it.
+    pub fn passphrase(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("passphrase")).unwrap()
     }
 
     /// The folder around the CA: people's keys, the client's configuration.

@@ -20,3 +20,4 @@ mod sshd;
 mod stories;
 mod systemd;
 mod voice;
+mod way_out;

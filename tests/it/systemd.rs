@@ -133,9 +133,9 @@ impl Site {
             )
             .ok();
         let steps = blocks(&repository("systemd/README.md"));
-        assert_eq!(steps.len(), 6, "{steps:#?}");
+        assert_eq!(steps.len(), 7, "{steps:#?}");
         let mut printed = String::new();
-        for step in &steps {
+        for step in &steps[..6] {
             if step.starts_with("systemd/install") {
                 it_stops_at_a_surprise_and_goes_on_from_there(&machine, step);
             }
@@ -215,6 +215,7 @@ fn under_a_real_systemd_people_get_in_whatever_dies() {
     site.log_in();
     each_process_has_its_own_and_nothing_else(&site);
     it_is_installed_once(&site);
+    site.machine.run("hallpass backup /root/copy").ok();
 
     for service in ["hallpass-signer", "hallpass"] {
         site.strike(service, "KILL");
@@ -238,6 +239,7 @@ fn under_a_real_systemd_people_get_in_whatever_dies() {
         }
     }
     a_passphrase_comes_from_the_manager(&site);
+    a_ledger_that_was_rolled_back_gets_a_new_generation(&site);
     let said = site.machine.run("runuser -u hallpass -- hallpass ledger verify");
     assert!(said.code == 0 && said.out.starts_with("valid: "), "{said:?}");
 }
@@ -326,4 +328,25 @@ fn a_passphrase_comes_from_the_manager(site: &Site) {
     let open = site.machine.run("ssh-keygen -y -P '' -f /etc/hallpass-signer/keys/user_ca");
     assert_ne!(open.code, 0, "{open:?}");
     site.log_in();
+}
+
+fn a_ledger_that_was_rolled_back_gets_a_new_generation(site: &Site) {
+    let steps = blocks(&repository("systemd/README.md"));
+    let recovery = steps[6].replace("BACKUP", "/root/copy");
+    let (stop, rest) = recovery.split_once("runuser").unwrap();
+    site.machine
+        .run(&format!("{stop}systemctl start hallpass-signer.socket hallpass.service"))
+        .ok();
+    until("the door", || site.ssh(&["ca"]).code == 0);
+    let said = site.ssh(&["ca", "deploy@web01"]);
+    assert_eq!(said.code, 75, "a shorter ledger issues: {said:?}");
+
+    let (seen, rest) = rest.split_once('\n').unwrap();
+    let said = site.machine.run(&format!("{stop}runuser{seen}"));
+    let number = said.err.trim().rsplit(' ').next().unwrap();
+    assert!(number.parse::<u64>().is_ok(), "{said:?}");
+    site.machine.run(&rest.replace("--seen N", &format!("--seen {number}"))).ok();
+    site.log_in();
+    let vkeys = site.machine.run("hallpass trust --ledger").ok();
+    assert!(vkeys.starts_with("pass.example.com/2+"), "{vkeys}");
 }

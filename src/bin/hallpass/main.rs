@@ -1,7 +1,9 @@
 //! `hallpass`: serve, and the operator's command line.
 
+mod health;
 mod ledger;
 mod operate;
+mod recover;
 mod serve;
 mod words;
 
@@ -13,7 +15,7 @@ use clap::Parser as _;
 
 use hallpass::config::edit::{NewHost, NewPerson};
 
-use self::words::{HostVerb, LedgerVerb, Line, PersonVerb, Verb};
+use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 
 /// What ends a command: the text for the operator, and the exit status.
 enum Stop {
@@ -63,6 +65,16 @@ fn main() -> ExitCode {
             ledger::verify(&at.config, export.as_deref())
         }
         Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
+        Verb::Ledger(LedgerVerb::Recover(words)) => recover::recover(&words),
+        Verb::Ledger(LedgerVerb::Emergency { certificate, reason, at }) => {
+            recover::emergency(&at.config, &certificate, &reason)
+        }
+        Verb::Key(KeyVerb::List(at)) => recover::list_keys(&at.config),
+        Verb::Key(KeyVerb::Promote(at)) => recover::promote(&at.config),
+        Verb::Key(KeyVerb::Retire(at)) => recover::retire(&at.config),
+        Verb::Backup { dir, at } => recover::backup(&at.config, &dir),
+        Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
+        Verb::Health(at) => health::health(&at.config),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

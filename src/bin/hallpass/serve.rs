@@ -87,7 +87,7 @@ fn open_desk(
         start_signer(ca, trust, config)?;
     }
     let secret = key::load(&ca.ledger.key, None)?;
-    let ledger_key = NoteKey::new(&ca.origin(), SignatureType::Ed25519, secret)?;
+    let ledger_key = NoteKey::new(trust.ledger.name(), SignatureType::Ed25519, secret)?;
     if *ledger_key.public() != trust.ledger {
         return Err(Stop::Failed(format!(
             "{} is not the key of {}",

@@ -34,9 +34,34 @@ pub(crate) enum Verb {
     Host(HostVerb),
     /// Print public keys
     Trust(TrustWords),
-    /// Verify or export the ledger
+    /// Verify or export the ledger, or begin its next generation
     #[command(subcommand)]
     Ledger(LedgerVerb),
+    /// List keys, promote the next user CA, retire the old one
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// Say whether the door answers and the signer keeps up; status 1 if not
+    Health(At),
+    /// Put a backup into a new folder, and begin the ledger's next generation there
+    Restore {
+        /// The backup
+        from: PathBuf,
+        /// The folder: new, or empty
+        dir: PathBuf,
+        /// Why, for the auditor
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// The highest serial that any server's log shows, and some more
+        #[arg(long, value_name = "N")]
+        seen: u64,
+    },
+    /// Copy everything into a new folder, while it is served
+    Backup {
+        /// The folder: new, or empty
+        dir: PathBuf,
+        #[command(flatten)]
+        at: At,
+    },
 }
 
 #[derive(Args)]
@@ -148,4 +173,41 @@ pub(crate) enum LedgerVerb {
     },
     /// Write the ledger as JSON lines
     Export(At),
+    /// Begin a new generation after entries were lost
+    Recover(RecoverWords),
+    /// Tell the ledger of a certificate that the emergency key signed while the CA was dead
+    Emergency {
+        /// The certificate's file
+        certificate: PathBuf,
+        /// Why it was needed
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct RecoverWords {
+    /// Said in so many words: entries are lost, and live grants with them
+    #[arg(long, required = true)]
+    pub(crate) accept_loss: bool,
+    /// Why, for the auditor
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// How many entries the signer has seen; read from its mark and list where they can be read
+    #[arg(long, value_name = "N")]
+    pub(crate) seen: Option<u64>,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeyVerb {
+    /// Print every key, what it is for, and its fingerprint
+    List(At),
+    /// Make the next user CA the one in use; the old one is trusted until it is retired
+    Promote(At),
+    /// End the trust in the user CA that was in use before
+    Retire(At),
 }

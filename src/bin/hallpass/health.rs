@@ -1,0 +1,69 @@
+//! `health`: for whoever is on call. What is well and what is not, a line each.
+
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use hallpass::config::ca::Ca;
+use hallpass::config::trust::Trust;
+use hallpass::ledger::checkpoint::Checkpoint;
+use hallpass::ledger::store::Store;
+
+use crate::{Stop, count, print};
+
+/// How long the door may take to say what it is.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How many entries the signer may be behind for a moment under load.
+const BEHIND: u64 = 512;
+
+pub(crate) fn health(path: &Path) -> Result<(), Stop> {
+    let ca = Ca::load(path)?;
+    let findings = [("door", door(&ca)), ("ledger", ledger(&ca))];
+    for (what, finding) in &findings {
+        match finding {
+            Ok(well) => print(&format!("ok    {what}: {well}\n")),
+            Err(ill) => print(&format!("FAIL  {what}: {ill}\n")),
+        }
+    }
+    if findings.iter().all(|(_, finding)| finding.is_ok()) { Ok(()) } else { Err(Stop::Invalid) }
+}
+
+/// Each address answers with our version.
+fn door(ca: &Ca) -> Result<String, String> {
+    for address in &ca.front.listen {
+        let say = |why: std::io::Error| format!("{address}: {why}");
+        let mut socket = TcpStream::connect_timeout(address, PATIENCE).map_err(say)?;
+        socket.set_read_timeout(Some(PATIENCE)).map_err(say)?;
+        let mut hello = [0; 16];
+        socket.read_exact(&mut hello).map_err(say)?;
+        if !hello.starts_with(b"SSH-2.0-hallpass") {
+            return Err(format!("{address}: something else answers there"));
+        }
+    }
+    Ok(count(ca.front.listen.len(), "address answers", "addresses answer"))
+}
+
+/// The newest checkpoint is signed and cosigned, and covers what is there.
+fn ledger(ca: &Ca) -> Result<String, String> {
+    let trust = Trust::load(ca).map_err(|why| why.to_string())?;
+    let store = Store::open_to_read(&ca.ledger.database).map_err(|why| why.to_string())?;
+    let size = store.size().map_err(|why| why.to_string())?;
+    let path = ca.ledger.checkpoint.display();
+    let text =
+        std::fs::read_to_string(&ca.ledger.checkpoint).map_err(|why| format!("{path}: {why}"))?;
+    let checkpoint = Checkpoint::parse(&text).map_err(|why| format!("{path}: {why}"))?;
+    checkpoint.check(&trust.ledger).map_err(|why| format!("{path}: {why}"))?;
+    let seen = checkpoint.check_cosigned(&trust.signer).map_err(|why| format!("{path}: {why}"))?;
+    if checkpoint.head.size > size {
+        return Err(format!("{size} entries, and the signer has seen {}", checkpoint.head.size));
+    }
+    if size - checkpoint.head.size > BEHIND {
+        return Err(format!(
+            "{size} entries, the signer has seen {} and is away",
+            checkpoint.head.size
+        ));
+    }
+    Ok(format!("{}, the last cosigned at {seen}", count(size, "entry", "entries")))
+}

@@ -1,0 +1,100 @@
+//! What the desk writes into the ledger besides certificates: refusals, bounded, and which texts decide.
+
+use std::sync::PoisonError;
+
+use rand::Rng as _;
+
+use super::Desk;
+use super::outcome::Refused;
+use super::request::{Ask, Asker};
+use super::state::RefusalEntry;
+use crate::certificate::names::PersonName;
+use crate::certificate::time::UnixTime;
+use crate::ledger::facts;
+use crate::ledger::leaf::Kind;
+use crate::ledger::record;
+
+impl Desk {
+    /// A refusal is an entry too, bounded, and never waited for.
+    pub(super) fn record_refusal(
+        &self,
+        asker: &Asker,
+        person: &PersonName,
+        ask: &Ask,
+        refused: &Refused,
+        now: UnixTime,
+    ) {
+        let entry = self.state.lock().unwrap_or_else(PoisonError::into_inner).refused(person, now);
+        if entry == RefusalEntry::Counted {
+            return;
+        }
+        self.append_refusal(
+            now,
+            &facts::Refusal {
+                request: Some(refused.request.clone()),
+                person: person.clone(),
+                source: asker.source.ip().to_canonical().to_string(),
+                account: ask.account(),
+                ticket: ask.ticket.as_ref().map(ToString::to_string),
+                reasons: refused.reasons.clone(),
+                count: 1,
+            },
+        );
+    }
+
+    /// Writes the counts of refusals that are an hour old. To be called now and then.
+    pub fn record_counts(&self) {
+        let now = self.clock.now();
+        let due = self.state.lock().unwrap_or_else(PoisonError::into_inner).counts(now);
+        for (person, count) in due {
+            self.append_refusal(
+                now,
+                &facts::Refusal {
+                    request: None,
+                    person,
+                    source: String::new(),
+                    account: String::new(),
+                    ticket: None,
+                    reasons: Vec::new(),
+                    count,
+                },
+            );
+        }
+    }
+
+    fn append_refusal(&self, now: UnixTime, refusal: &facts::Refusal) {
+        let written = facts::write(Kind::Refusal, salt(), now, &self.node, refusal);
+        if let Some(Err(why)) = written.map(|bytes| self.ledger.append_later(Kind::Refusal, bytes))
+        {
+            tracing::error!(%why, "a refusal could not be recorded");
+        }
+    }
+
+    /// Records which policy, people and hosts decide from here on, where the ledger does not say so yet.
+    pub async fn record_texts(&self) -> Result<(), record::Fault> {
+        let now = self.clock.now();
+        let texts = self.deciding.texts;
+        let hashes = [
+            (Kind::Policy, texts.policy),
+            (Kind::People, texts.people),
+            (Kind::Hosts, texts.hosts),
+        ];
+        for ((kind, sha256), bytes) in hashes.into_iter().zip(self.deciding.bytes) {
+            let known = self.state.lock().unwrap_or_else(PoisonError::into_inner).text(kind);
+            if known == Some(sha256) {
+                continue;
+            }
+            let text = facts::Text { sha256, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) };
+            if let Some(bytes) = facts::write(kind, salt(), now, &self.node, &text) {
+                self.ledger.append(kind, bytes).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn salt() -> [u8; 16] {
+    let mut salt = [0; 16];
+    rand::rng().fill_bytes(&mut salt);
+    salt
+}
