@@ -44,7 +44,7 @@
 //!
 //! | module | what it is | depends on |
 //! |---|---|---|
-//! | [`front`] | the SSH door: listener and limits, who was proved, the grammar of words, the voice | `desk` (in [`front::counter`] and [`front::reply`]), the public keys in [`config::trust`], `certificate` |
+//! | [`front`] | the SSH door: listener and limits, who was proved, the grammar of words, the voice | `desk` (in [`front::counter`] and [`front::reply`]), the public keys in [`config::trust`], the limits in [`config::ca`], `certificate` |
 //! | [`desk`] | the order of things; the state of grants, a fold over the ledger's facts | `config`, `decide`, `certificate`, `ledger`, `outside` |
 //! | [`config`] | `ca.toml`, people, hosts to types; `init`; what is given to others to trust | `decide`, `certificate`, formats of `ledger`; `init` also makes the store and the signer's memory |
 //! | [`decide`] | policy (Cedar), the terms of offers, refusals and their reasons; pure | `certificate` |
@@ -53,6 +53,7 @@
 //! | [`ledger`], on disk | [`store`](ledger::store), [`edge`](ledger::edge), [`record`](ledger::record), [`export`](ledger::export) | the formats, [`signer::client`] |
 //! | [`ledger::verify`] | recomputes everything and believes nothing, with leaves and a tree of its own | parsers of the formats, the lint |
 //! | [`signer`] | protocol, memory, limits, keys; [`client`](signer::client) and [`spawn`](signer::spawn) are the daemon's end | formats of `ledger`, `certificate`, [`outside::manager`]; never `decide`, `config`, `desk`, `front` |
+//! | [`fault_point`] | the steps that cannot be taken back, and how tests make each of them fail | nothing |
 //! | [`outside`] | what is not ours: the clock, tickets, the [service manager](outside::manager) | `certificate`, the types of [`decide::facts`] |
 //!
 //! Two programs are made of it. `src/bin/hallpass/` is the daemon (`serve.rs` puts it together, in the
@@ -93,6 +94,7 @@ pub mod config;
 pub mod decide;
 #[cfg(feature = "desk")]
 pub mod desk;
+pub mod fault_point;
 #[cfg(feature = "desk")]
 pub mod front;
 pub mod ledger;

@@ -2,6 +2,7 @@
 //! as standard input; and what its own user does when the ledger begins a new generation.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -56,16 +57,23 @@ fn main() -> ExitCode {
         (Some("seen"), None) => tell_seen(&config),
         (Some("succeed"), Some(checkpoint)) => SignerConfig::load(&config)
             .and_then(|config| succeed(&config, &checkpoint, words.without_mark))
-            .map(|done| eprintln!("hallpass-signer: {done}")),
+            .map(|done| say(&done)),
         _ => return usage(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("hallpass-signer: {why}");
+            say(&why);
             ExitCode::from(75)
         }
     }
+}
+
+/// A line for the journal, in one write: the daemon writes to the same place.
+fn say(line: &str) {
+    let line = format!("hallpass-signer: {line}\n");
+    // Where standard error is gone nobody can be told.
+    drop(std::io::stderr().write_all(line.as_bytes()));
 }
 
 fn usage() -> ExitCode {
@@ -76,12 +84,10 @@ fn usage() -> ExitCode {
 fn tell_seen(config: &Path) -> Result<(), String> {
     let seen = seen(&SignerConfig::load(config)?)?;
     match &seen.mark {
-        Some((origin, size)) => {
-            eprintln!("hallpass-signer: the mark is of {origin} with {size} entries")
-        }
-        None => eprintln!("hallpass-signer: the mark is lost"),
+        Some((origin, size)) => say(&format!("the mark is of {origin} with {size} entries")),
+        None => say("the mark is lost"),
     }
-    eprintln!("hallpass-signer: hallpass ledger recover --seen {}", seen.entries());
+    say(&format!("hallpass ledger recover --seen {}", seen.entries()));
     Ok(())
 }
 
@@ -91,8 +97,7 @@ fn run(config: PathBuf, die_with_parent: bool) -> Result<(), String> {
     let mut witness = Witness::open(config, clock())?;
     let listener = listener_from_stdin().map_err(|why| why.to_string())?;
     let mut manager = Manager::from_env().map_err(|why| format!("the service manager: {why}"))?;
-    let log = |line: &str| eprintln!("hallpass-signer: {line}");
-    serve(&mut witness, &listener, &mut manager, clock, log).map_err(|why| why.to_string())
+    serve(&mut witness, &listener, &mut manager, clock, say).map_err(|why| why.to_string())
 }
 
 /// The signer's own clock.

@@ -16,6 +16,28 @@ impl Cidr {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether an address is in it. IPv4 written as IPv6 is IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let Some((network, length)) = self.0.split_once('/') else { return false };
+        match (network.parse::<IpAddr>(), length.parse()) {
+            (Ok(network), Ok(length)) => network_of(address, length) == network,
+            _ => false,
+        }
+    }
+}
+
+/// The network of so many bits that an address is in. More bits than the address has change nothing.
+pub fn network_of(address: IpAddr, length: u32) -> IpAddr {
+    let mask = !u128::MAX.checked_shr(length).unwrap_or_default();
+    match address {
+        IpAddr::V4(v4) => {
+            let bits = (u128::from(u32::from(v4)) << 96) & mask;
+            IpAddr::V4(u32::try_from(bits >> 96).unwrap_or_default().into())
+        }
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & mask).into()),
+    }
 }
 
 /// Why a text is not a network, and what to write.
@@ -67,10 +89,7 @@ impl FromStr for Cidr {
                 "write networks as 203.0.113.0/24 or 2001:db8::/32, with commas between them",
             )
         })?;
-        let (bits, width) = match address {
-            IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
-            IpAddr::V6(v6) => (u128::from(v6), 128),
-        };
+        let width = if address.is_ipv4() { 32 } else { 128 };
         if address.to_canonical() != address {
             return Err(BadCidr::new(
                 format!("{text} is an IPv4 network written as IPv6, which sshd never sees"),
@@ -93,12 +112,7 @@ impl FromStr for Cidr {
                 "leave @source_address out if the certificate is to be good from anywhere",
             ));
         }
-        let network = bits & (u128::MAX << (128 - length));
-        let network = match address {
-            IpAddr::V4(_) => IpAddr::V4(u32::try_from(network >> 96).unwrap_or_default().into()),
-            IpAddr::V6(_) => IpAddr::V6(network.into()),
-        };
-        let canonical = format!("{network}/{length}");
+        let canonical = format!("{}/{length}", network_of(address, length));
         if canonical == text {
             Ok(Self(canonical))
         } else {
@@ -153,5 +167,25 @@ mod tests {
             assert!(why.message.starts_with(message), "{bad}: {}", why.message);
             assert!(why.hint.contains(hint), "{bad}: {}", why.hint);
         }
+    }
+
+    #[test]
+    fn an_address_is_in_its_networks_and_in_no_other() {
+        for (network, inside, outside) in [
+            ("203.0.113.9/32", "203.0.113.9", "203.0.113.8"),
+            ("203.0.113.0/24", "203.0.113.255", "203.0.114.0"),
+            ("128.0.0.0/1", "255.255.255.255", "127.255.255.255"),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", "::ffff:11.0.0.0"),
+            ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::"),
+            ("8000::/1", "ffff::", "128.0.0.1"),
+            ("::1/128", "::1", "::2"),
+        ] {
+            let network: Cidr = network.parse().unwrap();
+            assert!(network.contains(inside.parse().unwrap()), "{network} {inside}");
+            assert!(!network.contains(outside.parse().unwrap()), "{network} {outside}");
+        }
+        let v6: IpAddr = "2001:db8:1:2:3::".parse().unwrap();
+        assert_eq!(network_of(v6, 64), "2001:db8:1:2::".parse::<IpAddr>().unwrap());
+        assert_eq!((network_of(v6, 200), network_of(v6, 0)), (v6, "::".parse().unwrap()));
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::ConfigError;
+use crate::certificate::cidr::Cidr;
 use crate::certificate::names::HostName;
 use crate::certificate::time::Span;
 use crate::ledger::checkpoint::decimal;
@@ -45,21 +46,107 @@ pub struct Front {
     /// How long a login may take.
     #[serde(default = "Front::default_login_deadline")]
     pub login_deadline: Span,
-    /// How many connections at once.
-    #[serde(default = "Front::default_max_connections")]
-    pub max_connections: usize,
     /// Whether TCP_QUICKACK is set again after each read until the command runs. Off, a stock client
     /// loses 40 ms to delayed acknowledgements in one login of four.
     #[serde(default = "Front::default_quickack")]
     pub quickack: bool,
+    /// How many connections there may be, and whose.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// How many connections there may be, and whose. A source is an address, or a network of them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The most connections of one source that have not logged in.
+    pub per_source: usize,
+    /// The most of all sources that have not logged in. When they are all there, the oldest of the
+    /// busiest source makes room for a newcomer from another.
+    pub unauthenticated: usize,
+    /// The most connections in all; fewer where the process may not open that many files.
+    pub connections: usize,
+    /// The most connections of one person who is logged in.
+    pub per_person: usize,
+    /// How many bits of an IPv4 address make a source: 32 is each address by itself.
+    pub source_ipv4: u32,
+    /// How many bits of an IPv6 address make a source: 64 is what one household or server gets.
+    pub source_ipv6: u32,
+    /// Networks with limits of their own; the first that holds an address counts.
+    pub network: Vec<Network>,
+}
+
+/// A network with limits of its own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// The network.
+    pub cidr: Cidr,
+    /// The most connections of each source in it that have not logged in, if not the usual number.
+    pub per_source: Option<usize>,
+    /// Whether a source in it is kept out for a while after many failures: off where many people
+    /// or a health check share an address.
+    #[serde(default = "Network::default_penalties")]
+    pub penalties: bool,
+}
+
+impl Network {
+    fn default_penalties() -> bool {
+        true
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            per_source: 16,
+            unauthenticated: 128,
+            connections: 1024,
+            per_person: 64,
+            source_ipv4: 32,
+            source_ipv6: 64,
+            network: Vec::new(),
+        }
+    }
+}
+
+impl Limits {
+    /// What is wrong with them, if anything is.
+    fn mistake(&self) -> Option<String> {
+        let Self {
+            per_source,
+            unauthenticated,
+            connections,
+            per_person,
+            source_ipv4,
+            source_ipv6,
+            network,
+        } = self;
+        for (name, number) in [
+            ("per_source", per_source),
+            ("unauthenticated", unauthenticated),
+            ("connections", connections),
+            ("per_person", per_person),
+        ] {
+            if *number == 0 {
+                return Some(format!("front.limits.{name} is 0, which lets nobody in"));
+            }
+        }
+        for (name, bits, most) in
+            [("source_ipv4", source_ipv4, 32), ("source_ipv6", source_ipv6, 128)]
+        {
+            if !(1..=most).contains(bits) {
+                return Some(format!("front.limits.{name} is {bits}; it is 1 to {most}"));
+            }
+        }
+        let nobody = network.iter().find(|network| network.per_source == Some(0))?;
+        Some(format!("front.limits.network {}: per_source is 0, which lets nobody in", nobody.cidr))
+    }
 }
 
 impl Front {
     fn default_login_deadline() -> Span {
         Span::secs(20)
-    }
-    fn default_max_connections() -> usize {
-        1024
     }
     fn default_quickack() -> bool {
         true
@@ -72,12 +159,32 @@ impl Front {
 pub struct Ledger {
     /// The database. Who can write it can lose the ledger, but not rewrite it unnoticed.
     pub database: PathBuf,
+    /// How many MiB of its disk are set aside, in a file `reserve` beside it. They are given back when
+    /// the disk is full, so that locks and refusals can still be written; certificates wait.
+    #[serde(default = "Ledger::default_reserve_mib")]
+    pub reserve_mib: u64,
     /// The newest cosigned checkpoint, public.
     pub checkpoint: PathBuf,
     /// The key that signs checkpoints. Alone it can do nothing: the signer cosigns.
     pub key: PathBuf,
     /// Its verifier key, public.
     pub vkey: PathBuf,
+}
+
+impl Ledger {
+    fn default_reserve_mib() -> u64 {
+        16
+    }
+
+    /// The file of the reserve.
+    pub fn reserve(&self) -> PathBuf {
+        self.database.with_file_name("reserve")
+    }
+
+    /// Its size in bytes.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.reserve_mib.saturating_mul(1024 * 1024)
+    }
 }
 
 /// The signer.
@@ -147,6 +254,9 @@ impl Ca {
         let mut ca: Self = super::parse(path, &text)?;
         if ca.front.listen.is_empty() {
             return Err(ConfigError::in_file(path, "front.listen names no address"));
+        }
+        if let Some(mistake) = ca.front.limits.mistake() {
+            return Err(ConfigError::in_file(path, &mistake));
         }
         if let [_, second, ..] = ca.tracker.as_slice() {
             return Err(ConfigError::in_file(

@@ -13,6 +13,7 @@ use ssh_key::{Algorithm, LineEnding, PrivateKey};
 use super::ca::Ca;
 use super::{ConfigError, Deciding};
 use crate::certificate::names::{HostName, RequestId};
+use crate::fault_point;
 use crate::ledger::note::{NoteKey, SignatureType};
 use crate::ledger::store::Store;
 use crate::signer::mark::{ListFile, MarkFile, beginning};
@@ -143,12 +144,18 @@ pub fn init(init: &Init) -> Result<Made, ConfigError> {
 
     let ca = Ca::load(&dir.join("ca.toml"))?;
     Deciding::load(&ca)?;
-    Store::create(&ca.ledger.database).map_err(|why| ConfigError::new(why.to_string()))?;
+    fault_point::around(fault_point::INIT_LEDGER, || Store::create(&ca.ledger.database))
+        .map_err(|why| ConfigError::new(why.to_string()))?;
     let signer = dir.join("state/signer");
     let state = |why: std::io::Error| ConfigError::in_file(&signer, &why.to_string());
-    ListFile::create(&signer.join("list")).map_err(state)?;
+    fault_point::around(fault_point::INIT_LIST, || ListFile::create(&signer.join("list")))
+        .map_err(state)?;
     // The mark comes last: with it the ledger begins.
-    MarkFile::create(&signer.join("mark"), &format!("{name}/1"), beginning()).map_err(state)?;
+    let origin = format!("{name}/1");
+    fault_point::around(fault_point::INIT_MARK, || {
+        MarkFile::create(&signer.join("mark"), &origin, beginning())
+    })
+    .map_err(state)?;
     fs::File::open(&signer).and_then(|dir| dir.sync_all()).map_err(state)?;
     Ok(Made { ca, emergency_passphrase })
 }
@@ -184,7 +191,10 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), ConfigError> {
 }
 
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ConfigError> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let written = file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    let written = fault_point::around(fault_point::INIT_FILE, || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
     written.map_err(|why| ConfigError::in_file(path, &why.to_string()))
 }

@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use ed25519_dalek::SigningKey;
 
@@ -74,55 +75,161 @@ pub fn install_ledger_key(ca: &Ca, old: &VerifierKey) -> Result<(), ConfigError>
     sync(key.parent().unwrap_or(Path::new(".")))
 }
 
-/// The user CA that was in use before the last promotion, while it is still trusted.
-pub fn retiring(ca: &Ca) -> PathBuf {
-    beside(&ca.trust.user_ca, "_retiring.pub")
+/// A key that can be rotated. The ledger's is not among them: its rotation is a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Signs `login@host`. Its next one is made by `init` and trusted from the first day.
+    UserCa,
+    /// Signs bare account names.
+    BareCa,
+    /// Signs host certificates.
+    HostCa,
+    /// Cosigns checkpoints.
+    Signer,
 }
 
-/// Whether the next user CA can be promoted now; its private key's file.
-pub fn may_promote(ca: &Ca) -> Result<PathBuf, ConfigError> {
-    let next = beside(&ca.trust.user_ca_next, "");
-    if !next.exists() {
-        return Err(failed(&next, &"the next user CA's private key is not here: bring it first"));
-    }
-    if retiring(ca).exists() {
-        return Err(ConfigError::new(
-            "a user CA is still retiring: hallpass key retire, when no server needs it",
-        ));
-    }
-    Ok(next)
-}
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::UserCa, Self::BareCa, Self::HostCa, Self::Signer];
 
-/// Makes the next user CA the one in use: servers trust it since their first day. The one before is
-/// printed for them until it is retired, and a new next one is made.
-///
-/// `signer` is the private key's file as `signer.toml` names it. The signer must be started again.
-pub fn promote_user_ca(ca: &Ca, signer: &Path) -> Result<(), ConfigError> {
-    let trust = &ca.trust;
-    let dir = signer.parent().unwrap_or(Path::new("."));
-    let next = may_promote(ca)?;
-    // The order of the renames: at each moment every key that signs is one that is printed.
-    rename(&trust.user_ca, &retiring(ca))?;
-    rename(signer, &beside(signer, "_retiring"))?;
-    fs::copy(&trust.user_ca_next, &trust.user_ca).map_err(|why| failed(&trust.user_ca, &why))?;
-    rename(&next, signer)?;
-    fs::remove_file(&trust.user_ca_next).map_err(|why| failed(&trust.user_ca_next, &why))?;
-    let name = next.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    write_pair(dir, &name, &new_key(&format!("{} next user CA", ca.name))?)?;
-    sync(dir)
-}
-
-/// Ends the trust in the user CA before: it is no longer printed, and its private key is destroyed.
-pub fn retire_user_ca(ca: &Ca) -> Result<(), ConfigError> {
-    let public = retiring(ca);
-    if !public.exists() {
-        return Err(ConfigError::new("no user CA is retiring: hallpass key promote user-ca"));
-    }
-    for path in [beside(&public, ""), public] {
-        match fs::remove_file(&path) {
-            Err(why) if why.kind() != ErrorKind::NotFound => return Err(failed(&path, &why)),
-            _ => {}
+    /// The word on the command line and in the ledger.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::UserCa => "user-ca",
+            Self::BareCa => "bare-ca",
+            Self::HostCa => "host-ca",
+            Self::Signer => "signer",
         }
     }
-    Ok(())
+}
+
+impl FromStr for Role {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::word).join(", ");
+        let found = Self::ALL.into_iter().find(|role| role.word() == word);
+        found.ok_or_else(|| format!("{word:?} is no key that is rotated: {known}, ledger"))
+    }
+}
+
+/// The files of a role: one key in use, perhaps a next one, perhaps one that retires. The private
+/// halves are the signer's own user's; in a trial all lie in one folder.
+#[derive(Debug)]
+pub struct Rotation {
+    role: Role,
+    name: String,
+    public: PathBuf,
+    end: &'static str,
+    next_public: PathBuf,
+    private: PathBuf,
+}
+
+impl Rotation {
+    /// The public halves of a role.
+    pub fn of(ca: &Ca, role: Role) -> Self {
+        let (public, end) = match role {
+            Role::UserCa => (&ca.trust.user_ca, ".pub"),
+            Role::BareCa => (&ca.trust.bare_ca, ".pub"),
+            Role::HostCa => (&ca.trust.host_ca, ".pub"),
+            Role::Signer => (&ca.signer.vkey, ".vkey"),
+        };
+        let next_public = match role {
+            Role::UserCa => ca.trust.user_ca_next.clone(),
+            Role::BareCa | Role::HostCa | Role::Signer => beside(public, &format!("_next{end}")),
+        };
+        let name = match role {
+            Role::Signer => ca.cosigner(),
+            Role::UserCa | Role::BareCa | Role::HostCa => format!("{} {}", ca.name, role.word()),
+        };
+        Self { role, name, public: public.clone(), end, next_public, private: beside(public, "") }
+    }
+
+    /// The private key in use, where `signer.toml` names another file than the one beside the public.
+    #[must_use]
+    pub fn with_private(self, private: PathBuf) -> Self {
+        Self { private, ..self }
+    }
+
+    /// The next key's public half, if there is one.
+    pub fn next(&self) -> Option<&Path> {
+        self.next_public.exists().then_some(self.next_public.as_path())
+    }
+
+    /// The public half of the key that was in use before, while it is trusted.
+    pub fn retiring(&self) -> Option<PathBuf> {
+        let path = beside(&self.public, &format!("_retiring{}", self.end));
+        path.exists().then_some(path)
+    }
+
+    fn next_private(&self) -> PathBuf {
+        beside(&self.next_public, "")
+    }
+
+    /// Makes the next key, for others to trust before it is used. Made once.
+    pub fn make_next(&self) -> Result<(), ConfigError> {
+        if self.next_public.exists() {
+            return Ok(());
+        }
+        let key = new_key(&format!("{} (next)", self.name))?;
+        if self.role != Role::Signer {
+            let dir = self.public.parent().unwrap_or(Path::new("."));
+            let name = self.next_private();
+            let name = name.file_name().map(|name| name.to_string_lossy().into_owned());
+            return write_pair(dir, &name.unwrap_or_default(), &key);
+        }
+        let secret =
+            key.key_data().ed25519().map(|pair| SigningKey::from_bytes(&pair.private.to_bytes()));
+        let secret = secret.ok_or_else(|| ConfigError::new("no ed25519 key was made"))?;
+        let vkey = NoteKey::new(&self.name, SignatureType::Cosignature, secret)
+            .map_err(|why| ConfigError::new(why.to_string()))?;
+        write_private(&self.next_private(), &key)?;
+        write_new(&self.next_public, format!("{}\n", vkey.public()).as_bytes())
+    }
+
+    /// Whether the next key can be put in use now; its public half.
+    pub fn may_promote(&self) -> Result<&Path, ConfigError> {
+        let word = self.role.word();
+        if self.retiring().is_some() {
+            return Err(ConfigError::new(format!(
+                "a key is still retiring: hallpass key retire {word}, when nobody needs it"
+            )));
+        }
+        if !self.next_private().exists() {
+            return Err(failed(
+                &self.next_private(),
+                &format!("the next key is not here; hallpass key next {word} makes one"),
+            ));
+        }
+        self.next().ok_or_else(|| failed(&self.next_public, &"its public half is missing"))
+    }
+
+    /// Puts the next key in use. The one before is printed for others until it is retired. The signer
+    /// must be started again.
+    pub fn promote(&self) -> Result<(), ConfigError> {
+        self.may_promote()?;
+        // The order of the renames: at each moment every key that signs is one that is printed.
+        rename(&self.public, &beside(&self.public, &format!("_retiring{}", self.end)))?;
+        rename(&self.private, &beside(&self.private, "_retiring"))?;
+        rename(&self.next_public, &self.public)?;
+        rename(&self.next_private(), &self.private)?;
+        if self.role == Role::UserCa {
+            self.make_next()?;
+        }
+        sync(self.public.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Ends the trust in the key before: it is no longer printed, and its private half is destroyed.
+    pub fn retire(&self) -> Result<(), ConfigError> {
+        let public = self.retiring().ok_or_else(|| {
+            let word = self.role.word();
+            ConfigError::new(format!("no key is retiring: hallpass key promote {word} begins"))
+        })?;
+        for path in [beside(&self.private, "_retiring"), public] {
+            match fs::remove_file(&path) {
+                Err(why) if why.kind() != ErrorKind::NotFound => return Err(failed(&path, &why)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }

@@ -6,6 +6,7 @@ use ssh_key::PublicKey;
 
 use super::ConfigError;
 use super::ca::Ca;
+use super::keys::{Role, Rotation};
 use crate::ledger::note::VerifierKey;
 use crate::ledger::tree::Hash;
 
@@ -24,8 +25,8 @@ pub struct Trust {
     pub host_ca: PublicKey,
     /// The daemon's own host key.
     pub door: PublicKey,
-    /// The user CA before the last promotion, while it is trusted.
-    pub user_ca_retiring: Option<PublicKey>,
+    /// Keys that were in use and are still trusted, and next ones that are to be trusted: by role.
+    pub others: Vec<Other>,
     /// The ledger's verifier key.
     pub ledger: VerifierKey,
     /// Those of its generations before, newest first.
@@ -34,6 +35,19 @@ pub struct Trust {
     pub signer: VerifierKey,
     /// What a known_hosts line names the door: `ca.example` or `[127.0.0.1]:2222`.
     pub addresses: Vec<String>,
+}
+
+/// A key beside the one in use.
+#[derive(Debug, Clone)]
+pub struct Other {
+    /// Whose place it had or will have.
+    pub role: Role,
+    /// `retiring` or `next`.
+    pub what: &'static str,
+    /// Its line for those who trust it.
+    pub line: String,
+    /// Its fingerprint or verifier key.
+    pub key: String,
 }
 
 /// Which keys to print.
@@ -53,7 +67,6 @@ impl Trust {
     /// Reads the public keys. All of them must differ.
     pub fn load(ca: &Ca) -> Result<Self, ConfigError> {
         let files = &ca.trust;
-        let retiring = super::keys::retiring(ca);
         let trust = Self {
             user_ca: public(&files.user_ca)?,
             user_ca_next: public(&files.user_ca_next)?,
@@ -61,7 +74,7 @@ impl Trust {
             bare_ca: public(&files.bare_ca)?,
             host_ca: public(&files.host_ca)?,
             door: public(&ca.front.host_key.with_extension("pub"))?,
-            user_ca_retiring: retiring.exists().then(|| public(&retiring)).transpose()?,
+            others: others(ca)?,
             ledger: vkey(&ca.ledger.vkey)?,
             ledger_before: before(&ca.ledger.vkey)?,
             signer: vkey(&ca.signer.vkey)?,
@@ -101,6 +114,11 @@ impl Trust {
         ]
     }
 
+    /// The further keys of a role, as they are printed: all but the next user CA, which has its place.
+    fn of(&self, role: Role) -> impl Iterator<Item = String> + '_ {
+        self.others.iter().filter(move |other| other.role == role).map(|other| other.line.clone())
+    }
+
     /// Every key: what it is for, and its fingerprint or verifier key.
     pub fn roles(&self) -> Vec<(&'static str, String)> {
         let print = |key: &PublicKey| key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
@@ -114,7 +132,7 @@ impl Trust {
             ("ledger", self.ledger.to_string()),
             ("signer", self.signer.to_string()),
         ];
-        roles.extend(self.user_ca_retiring.as_ref().map(|key| ("retiring user CA", print(key))));
+        roles.extend(self.others.iter().map(|other| (other.what, other.key.clone())));
         roles.extend(self.ledger_before.iter().map(|key| ("ledger before", key.to_string())));
         roles
     }
@@ -133,18 +151,21 @@ impl Trust {
                 ] {
                     line(labelled(key, &format!("{name} {what}")));
                 }
-                if let Some(key) = &self.user_ca_retiring {
-                    line(labelled(key, "retiring user CA"));
-                }
+                self.of(Role::UserCa).for_each(&mut line);
             }
             Part::Bare => {
-                line(labelled(&self.bare_ca, &format!("{name} user CA for bare account names")))
+                line(labelled(&self.bare_ca, &format!("{name} user CA for bare account names")));
+                self.of(Role::BareCa).for_each(&mut line);
             }
-            Part::Host => line(labelled(&self.host_ca, &format!("{name} host CA"))),
+            Part::Host => {
+                line(labelled(&self.host_ca, &format!("{name} host CA")));
+                self.of(Role::HostCa).for_each(&mut line);
+            }
             Part::Ledger => {
                 line(self.ledger.to_string());
                 self.ledger_before.iter().for_each(|before| line(before.to_string()));
                 line(self.signer.to_string());
+                self.of(Role::Signer).for_each(&mut line);
             }
         }
         out
@@ -209,4 +230,26 @@ fn before(newest: &Path) -> Result<Vec<VerifierKey>, ConfigError> {
         .collect::<Result<Vec<_>, _>>()?;
     keys.reverse();
     Ok(keys)
+}
+
+/// Keys that retire, and next ones but the user CA's.
+fn others(ca: &Ca) -> Result<Vec<Other>, ConfigError> {
+    let mut others = Vec::new();
+    for role in Role::ALL {
+        let rotation = Rotation::of(ca, role);
+        let next = rotation.next().filter(|_| role != Role::UserCa).map(Path::to_owned);
+        for (what, path) in [("retiring", rotation.retiring()), ("next", next)] {
+            let Some(path) = path else { continue };
+            let (line, key) = if role == Role::Signer {
+                let vkey = vkey(&path)?.to_string();
+                (vkey.clone(), vkey)
+            } else {
+                let key = public(&path)?;
+                let print = key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
+                (labelled(&key, &format!("{what} {}", role.word())), print)
+            };
+            others.push(Other { role, what, line, key });
+        }
+    }
+    Ok(others)
 }

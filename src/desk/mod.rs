@@ -30,13 +30,12 @@ use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
 use crate::certificate::fingerprint;
 use crate::certificate::names::{PersonName, RequestId};
-use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
 use crate::config::people::Person;
 use crate::decide::facts::Facts;
 use crate::decide::{Clip, Decision, Extension, Grant, decide};
 use crate::ledger::record::{self, Ledger};
-use crate::outside::clock::Clock;
+use crate::outside::clock::{Clock, Reading};
 use crate::outside::tickets::FolderTracker;
 
 /// What the desk is made of.
@@ -77,6 +76,7 @@ impl From<record::Fault> for Stop {
     fn from(fault: record::Fault) -> Self {
         let what = match &fault {
             record::Fault::Store(_) => "the ledger cannot be written",
+            record::Fault::Full => "the CA's disk is full",
             record::Fault::Flaw(_) => "the certificate was not fit to be signed",
             record::Fault::SignerAway(_) => "the signer is away",
             record::Fault::SignerRefused(_) => "the signer did not sign",
@@ -102,10 +102,11 @@ impl Desk {
 
     /// Answers a request for one account.
     pub async fn request(&self, asker: &Asker, ask: Ask) -> Outcome {
-        let now = self.clock.now();
+        let reading = self.clock.read();
+        let now = reading.now;
         let id = RequestId::from_random(rand::rng().next_u64());
         let person = self.owner(&asker.key).and_then(|name| self.deciding.people.get(name));
-        let outcome = match self.issue(asker, person, &ask, &id, now).await {
+        let outcome = match self.issue(asker, person, &ask, &id, reading).await {
             Ok(issued) => Outcome::Issued(Box::new(issued)),
             Err(Stop::No { reasons, hint }) => {
                 let refused = Refused { request: id, reasons, hint };
@@ -130,7 +131,7 @@ impl Desk {
         person: Option<&Person>,
         ask: &Ask,
         id: &RequestId,
-        now: UnixTime,
+        Reading { now, jump }: Reading,
     ) -> Result<Issued, Stop> {
         // 1. Who: looked up again, a key may have been taken away since it was proved.
         let person = person.ok_or_else(|| {
@@ -176,6 +177,11 @@ impl Desk {
                 });
             }
         };
+
+        // A clock that jumped refuses nobody, but what it would grant is a fault.
+        if let Some(jump) = jump {
+            return Err(Stop::Broken { what: "the CA's clock jumped", details: jump.to_string() });
+        }
 
         // 5. Delivery on stdout takes any certificate.
         let notes = notes(&grant);

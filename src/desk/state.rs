@@ -28,6 +28,7 @@ pub struct State {
     grants: HashMap<PersonName, Vec<LiveGrant>>,
     refusals: HashMap<PersonName, Refusals>,
     texts: HashMap<&'static str, Hash>,
+    newest: UnixTime,
 }
 
 /// A person's refusals.
@@ -82,6 +83,9 @@ impl State {
     /// Takes in one committed entry.
     pub fn fold(&mut self, entry: Committed<'_>) {
         let unreadable = |why: serde_json::Error| tracing::error!(index = entry.index, %why, "facts that cannot be read");
+        if let Ok(header) = serde_json::from_slice::<Header>(entry.facts) {
+            self.newest = self.newest.max(header.time);
+        }
         match entry.kind {
             Kind::Grant => match serde_json::from_slice::<Granted>(entry.facts) {
                 Ok(granted) => {
@@ -106,6 +110,11 @@ impl State {
             // Refusals are counted when they are decided, before they are committed: see `refused`.
             Kind::Certificate | Kind::Refusal | Kind::Lost | Kind::Key | Kind::BreakGlass => {}
         }
+    }
+
+    /// The newest time in the ledger.
+    pub fn newest(&self) -> UnixTime {
+        self.newest
     }
 
     /// A person's live grants, those that end first first.

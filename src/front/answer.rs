@@ -3,17 +3,33 @@
 use russh::server::Msg;
 use russh::{ChannelWriteHalf, Error};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::sleep;
 
 use super::channels::Begun;
+use super::doorman::ANSWERS;
+use super::visit::Answering;
 use super::{Reply, reply};
 
 /// Waits for the reply and sends it, unless the peer interrupts it or hangs up first: then the
 /// reply is dropped, and the work goes on without us. No work is a command too long to be one.
-pub(super) async fn answer(channel: Begun<ChannelWriteHalf<Msg>>, work: Option<JoinHandle<Reply>>) {
+/// When the daemon stops, the reply has a little time left to come; the work goes on all the same.
+pub(super) async fn answer(
+    channel: Begun<ChannelWriteHalf<Msg>>,
+    work: Option<(JoinHandle<Reply>, Vec<u8>)>,
+    answering: Answering,
+) {
     let Begun { to, slot, terminal, hangup } = channel;
+    let too_late = async {
+        answering.visit().stopped().await;
+        sleep(ANSWERS).await;
+    };
     let sent = async {
         let reply = match work {
-            Some(work) => work.await.unwrap_or_else(|death| died(&death)),
+            Some((work, words)) => tokio::select! {
+                biased;
+                reply = work => reply.unwrap_or_else(|death| died(&death)),
+                () = too_late => reply::restarting(&words),
+            },
             None => reply::too_long(),
         };
         send(&to, reply, terminal).await

@@ -10,6 +10,8 @@
 //! signature but neither its flags nor its counter. Whoever needs a touch asks for a signed
 //! statement, or lets the target's sshd check it.
 
+use std::fmt;
+
 use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg};
 
@@ -127,6 +129,20 @@ pub enum Refused {
     Certificate,
     /// A method other than `publickey`.
     Method,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UserName => f.write_str("a user name that is too long or has control characters"),
+            Self::OtherUser => f.write_str("another user name than the proof's"),
+            Self::Unfit(unfit) => unfit.fmt(f),
+            Self::Algorithm => f.write_str("a signature algorithm that is not the key's"),
+            Self::NotEnrolled => f.write_str("not enrolled"),
+            Self::Certificate => f.write_str("a certificate"),
+            Self::Method => f.write_str("not a key"),
+        }
+    }
 }
 
 /// Whether signatures of this algorithm are made with keys of this kind. RSA with SHA-2 only.

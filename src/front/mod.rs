@@ -1,13 +1,14 @@
 //! The SSH door. It finds out who is asking and carries words in and answers out; it decides nothing.
 //!
-//! - [`Listener`] accepts connections within bounds and ends them: at the login deadline, at a
-//!   restart, when a connection asked for too much.
+//! - [`Listener`] binds; its `doorman` accepts connections within bounds and ends them: at the login
+//!   deadline, at a restart, when a connection asked for too much or its place is needed.
 //! - `wire` is a connection's socket, `visit` what is known about the connection.
 //! - [`identity`] says who was proved; pure.
 //! - `session` turns the SSH library's callbacks into calls of [`Commands`], `channels` is its book
 //!   of what is open, `answer` the way back.
 //! - [`counter`] is where the door meets the desk: [`verbs`] reads words, [`reply`] has the voice.
-//! - `places` bounds how many connections there are.
+//! - `places` bounds how many connections there are and whose, `penalties` keeps out who fails too
+//!   often, [`descriptors`] leaves files for everybody else.
 //!
 //! SSH is russh's, and what it offers is chosen in `protocol`: key exchange and ciphers without a
 //! known weakness, public keys as the only method, session channels as the only channels.
@@ -15,7 +16,10 @@
 mod answer;
 mod channels;
 pub mod counter;
+pub mod descriptors;
+mod doorman;
 pub mod identity;
+mod penalties;
 mod places;
 mod protocol;
 pub mod reply;
@@ -32,21 +36,18 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use russh::server;
 use ssh_key::PrivateKey;
 use ssh_key::public::KeyData;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use self::places::{Place, Places};
-use self::session::Session;
-use self::visit::{Ending, Visit};
-use self::wire::Wire;
+use self::doorman::{ANSWERS, Doorman, GRACE};
 use crate::certificate::names::PersonName;
+use crate::config::ca::Limits;
 
 /// What stands behind the door.
 pub trait Commands: Send + Sync + 'static {
@@ -92,6 +93,16 @@ pub enum Command {
     Words(Vec<u8>),
 }
 
+impl Command {
+    /// The words, none for the status.
+    fn words(&self) -> &[u8] {
+        match self {
+            Self::Status => &[],
+            Self::Words(words) => words,
+        }
+    }
+}
+
 /// What is answered: standard output, then standard error, then the exit status.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reply {
@@ -112,24 +123,21 @@ pub struct Config {
     pub host_key: PrivateKey,
     /// A connection that has not logged in after this time is closed, whatever it is doing.
     pub login_deadline: Duration,
-    /// The most connections at a time.
-    pub max_connections: usize,
-    /// The most of them that have not logged in.
-    pub max_unauthenticated: usize,
+    /// How many connections there may be, and whose.
+    pub limits: Limits,
     /// Acknowledge the client's packets at once until its command runs. Without it one login in
     /// four loses 40 ms; off only to measure that.
     pub quickack: bool,
 }
 
 impl Config {
-    /// The defaults: 20 s to log in, 1024 connections, 128 of them before login.
+    /// The defaults: 20 s to log in, and those of [`Limits`].
     pub fn new(listen: Vec<SocketAddr>, host_key: PrivateKey) -> Self {
         Self {
             listen,
             host_key,
             login_deadline: Duration::from_secs(20),
-            max_connections: 1024,
-            max_unauthenticated: 128,
+            limits: Limits::default(),
             quickack: true,
         }
     }
@@ -155,7 +163,14 @@ impl Listener {
         }
         let mut sockets = Vec::new();
         for address in &config.listen {
-            sockets.push(TcpListener::bind(address).await?);
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4(),
+                SocketAddr::V6(_) => TcpSocket::new_v6(),
+            }?;
+            // Not to wait for the last connections of the daemon before.
+            socket.set_reuseaddr(true)?;
+            socket.bind(*address)?;
+            sockets.push(socket.listen(BACKLOG)?);
         }
         let addresses = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         Ok(Self { sockets, addresses, config })
@@ -166,124 +181,28 @@ impl Listener {
         &self.addresses
     }
 
-    /// Serves until `stop` resolves, then closes the sockets, tells every peer that it may try
-    /// again, and returns when they are gone, after three seconds at most. Commands that still run
-    /// are not waited for.
+    /// Serves until `stop` resolves, then closes the sockets, waits two seconds for answers that are
+    /// on their way, tells every peer that it may try again, and returns when they are gone, after
+    /// five seconds at most. Commands that still run are not waited for.
     pub async fn run<D: Commands>(self, desk: Arc<D>, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
-        let places = Places::new(self.config.max_connections, self.config.max_unauthenticated);
-        let doorman = Arc::new(Doorman {
-            desk,
-            protocol: Arc::new(protocol::protocol(&self.config)),
-            places: places.clone(),
-            stopped,
-            login_deadline: self.config.login_deadline,
-            quickack: self.config.quickack,
-        });
+        let doorman = Arc::new(Doorman::new(desk, &self.config, stopped));
         let mut loops = JoinSet::new();
         for socket in self.sockets {
             loops.spawn(doorman.clone().accept(socket));
         }
         stop.await;
         stopping.send(true).ok();
-        timeout(GRACE + Duration::from_secs(1), async {
+        timeout(ANSWERS + GRACE + Duration::from_secs(1), async {
             while loops.join_next().await.is_some() {}
-            places.empty().await;
+            doorman.alone().await;
         })
         .await
         .ok();
     }
 }
 
-/// How long a peer has to go by itself once it was told to.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// How long to wait after `accept` failed: mostly for file descriptors, which others must close.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Accepts connections and ends them.
-struct Doorman<D> {
-    desk: Arc<D>,
-    protocol: Arc<server::Config>,
-    places: Places,
-    stopped: watch::Receiver<bool>,
-    login_deadline: Duration,
-    quickack: bool,
-}
-
-impl<D: Commands> Doorman<D> {
-    /// Accepts until told to stop. An error of `accept` is never a reason to end.
-    async fn accept(self: Arc<Self>, socket: TcpListener) {
-        let mut stopped = self.stopped.clone();
-        // One line a second about each trouble: a flood must not become one in the journal.
-        let (mut away, mut told, mut failed) = (0u64, None, None);
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                _ = stopped.wait_for(|stop| *stop) => return,
-                accepted = socket.accept() => accepted,
-            };
-            match accepted {
-                Ok((socket, source)) => match self.places.take(source.ip()) {
-                    Some(place) => drop(tokio::spawn(self.clone().serve(socket, source, place))),
-                    None => {
-                        away += 1;
-                        if due(&mut told) {
-                            tracing::warn!(%source, away, "turned away: all places are taken");
-                            away = 0;
-                        }
-                    }
-                },
-                Err(error) => {
-                    if due(&mut failed) {
-                        tracing::warn!(%error, "could not accept a connection");
-                    }
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    /// One connection from its first byte to its line in the journal.
-    async fn serve(self: Arc<Self>, socket: TcpStream, source: SocketAddr, place: Place) {
-        socket.set_nodelay(true).ok();
-        let visit = Arc::new(Visit::new(source));
-        let (knife, cut) = oneshot::channel();
-        let wire = Wire::new(socket, visit.clone(), self.login_deadline, self.quickack, cut);
-        let session = Session::new(self.desk.clone(), visit.clone(), place);
-        let mut stopped = self.stopped.clone();
-
-        let running = tokio::select! {
-            running = server::run_stream(self.protocol.clone(), wire, session) => running,
-            _ = stopped.wait_for(|stop| *stop) => return visit.over_by(Ending::Restart),
-        };
-        let mut running = match running {
-            Ok(running) => running,
-            Err(error) => return visit.over(&Err(error)),
-        };
-        let handle = running.handle();
-        let ending = tokio::select! {
-            done = &mut running => return visit.over(&done),
-            ending = visit.ending() => ending,
-            _ = stopped.wait_for(|stop| *stop) => Ending::Restart,
-        };
-        let goodbye = async {
-            let (reason, text) = ending.disconnect();
-            handle.disconnect(reason, text.to_owned(), "en".to_owned()).await.ok();
-            (&mut running).await.ok();
-        };
-        timeout(GRACE, goodbye).await.ok();
-        // Dropping `running` would leave the session alive: the wire's end is what ends it.
-        drop(knife);
-        visit.over_by(ending);
-    }
-}
-
-/// Whether a second has passed since this last said yes.
-fn due(last: &mut Option<Instant>) -> bool {
-    let due = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
-    if due {
-        *last = Some(Instant::now());
-    }
-    due
-}
+/// How many connections the kernel holds until they are accepted, if it may hold so many
+/// (`net.core.somaxconn`). With 128, as is usual, a storm fills it while others have the processor,
+/// and a person's first packet is dropped, which costs a second.
+const BACKLOG: u32 = 4096;

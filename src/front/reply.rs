@@ -235,6 +235,21 @@ pub(super) fn died(id: &str) -> Reply {
     Reply { stdout: Vec::new(), stderr: say(&said, Some("try again")), status: exit::FAULT }
 }
 
+/// A command that was still running when the daemon stopped; what it was, if that can be typed
+/// again as it stands.
+pub(super) fn restarting(words: &[u8]) -> Reply {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b" -_.,:@/+=#".contains(byte);
+    let line = std::str::from_utf8(words).ok().filter(|words| words.bytes().all(|b| plain(&b)));
+    let hint = match line {
+        Some(line) if line.len() <= Safe::WIDTH => {
+            format!("run the same command again: {}", format!("ssh ca {line}").trim_end())
+        }
+        Some(_) | None => "run the same command again".to_owned(),
+    };
+    let said = ["the server is restarting".to_owned()];
+    Reply { stdout: Vec::new(), stderr: say(&said, Some(&hint)), status: exit::FAULT }
+}
+
 /// A command line longer than any command.
 pub(super) fn too_long() -> Reply {
     usage(&Usage {

@@ -69,7 +69,10 @@ impl<D: Commands> Session<D> {
         }
         let owner = self.desk.owner(key);
         match self.identity.offered(user, key, algorithm, owner.as_ref()) {
-            Ok(()) if self.budget.welcome() => Auth::Accept,
+            Ok(()) if self.budget.welcome() => {
+                self.place.welcome();
+                Auth::Accept
+            }
             Ok(()) => {
                 self.visit.end(Ending::Proofs);
                 Auth::reject()
@@ -109,8 +112,11 @@ impl<D: Commands> Session<D> {
         session.channel_success(id)?;
         self.visit.commanded();
         // A task of its own: it goes on whatever becomes of the one that waits for it.
-        let work = command.map(|command| tokio::spawn(self.desk.clone().run(caller, command)));
-        tokio::spawn(answer(begun, work));
+        let work = command.map(|command| {
+            let words = command.words().to_vec();
+            (tokio::spawn(self.desk.clone().run(caller, command)), words)
+        });
+        tokio::spawn(answer(begun, work, self.visit.clone().answering()));
         Ok(())
     }
 
@@ -181,11 +187,15 @@ impl<D: Commands> Handler for Session<D> {
 
     async fn auth_succeeded(&mut self, _session: &mut server::Session) -> Result<(), Error> {
         match self.identity.proof() {
-            proof @ Proof::Key { .. } => self.visit.logged_in(proof),
+            proof @ Proof::Key { person, .. } => {
+                self.visit.logged_in(proof);
+                if !self.place.logged_in(person) {
+                    self.visit.end(Ending::Crowd);
+                }
+            }
             // Only a proof is ever accepted; should the library differ, nobody comes in.
             Proof::Nobody => return Err(Error::NotAuthenticated),
         }
-        self.place.logged_in();
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command as Process, Output, Stdio};
@@ -366,7 +366,7 @@ fn a_peer_that_says_nothing_or_little_is_gone_at_the_deadline() {
 
 #[test]
 fn strangers_have_few_places_and_one_who_logs_in_gives_his_back() {
-    let house = House::with(|config| config.max_unauthenticated = 1);
+    let house = House::with(|config| config.limits.unauthenticated = 1);
     house.enrol("ana", &[]);
     let mut client = house.ssh("ana", &["wait"]).spawn().unwrap();
     let runtime = house.runtime.as_ref().unwrap();
@@ -388,10 +388,35 @@ fn at_a_restart_everybody_is_told_and_the_door_closes() {
     let client = ssh.stderr(Stdio::piped()).spawn().unwrap();
     let runtime = house.runtime.as_ref().unwrap();
     runtime.block_on(house.desk.begun.notified());
+    // Somebody whose connection is kept open, and who asks for nothing just now.
+    let mut idle = house.ssh_with(&["-N", "-v"], "ana", &[]);
+    let mut idle = idle.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(idle.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.starts_with("Authenticated to ")));
     house.stop.take().unwrap().send(()).unwrap();
     let (_, err, status) = text(client.wait_with_output().unwrap());
-    assert!(err.contains("server is restarting; retry"), "{err}");
-    assert_eq!(status, 255);
+    let told =
+        "hallpass: the server is restarting\nhint: run the same command again: ssh ca wait\n";
+    assert_eq!((err.as_str(), status), (told, 75));
+    assert!(said.any(|line| line.contains("hallpass is restarting; run the same command again")));
+    assert_eq!(idle.wait().unwrap().code(), Some(255));
     runtime.block_on(house.running.take().unwrap()).unwrap();
     assert!(TcpStream::connect(("127.0.0.1", house.port)).is_err());
+}
+
+#[test]
+fn at_a_restart_an_answer_that_is_nearly_there_is_waited_for() {
+    let mut house = House::open();
+    house.enrol("ana", &[]);
+    let mut ssh = house.ssh("ana", &["wait"]);
+    let client = ssh.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let runtime = house.runtime.as_ref().unwrap();
+    runtime.block_on(house.desk.begun.notified());
+    house.stop.take().unwrap().send(()).unwrap();
+    while TcpStream::connect(("127.0.0.1", house.port)).is_ok() {
+        std::thread::yield_now();
+    }
+    house.desk.go.notify_one();
+    assert_eq!(text(client.wait_with_output().unwrap()), ("went\n".into(), String::new(), 0));
+    runtime.block_on(house.running.take().unwrap()).unwrap();
 }

@@ -2,6 +2,7 @@
 //!
 //! - A peer that has not logged in by an absolute deadline is gone. The SSH library's own timeout
 //!   starts anew with every byte that arrives, so one byte now and then would keep a place for ever.
+//! - A peer that sends more than it may is no longer read, and the listener is told.
 //! - The listener can cut the connection at any moment, whatever the session is waiting for.
 //! - Between small packets the peer's Nagle algorithm waits for our acknowledgement while our kernel
 //!   delays it for 40 ms. Until a command runs, `TCP_QUICKACK` is set again after each read; the
@@ -9,6 +10,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,6 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
+
+use super::visit::{Ending, Visit};
 
 /// What the peer is doing, as far as the socket cares. Written by the session, read by the wire.
 #[derive(Debug, Default)]
@@ -43,27 +47,29 @@ const TALKING: u8 = 1;
 const ANSWERING: u8 = 2;
 
 /// A TCP connection with a deadline for the login and a way to cut it.
-pub(super) struct Wire<P> {
+pub(super) struct Wire {
     socket: TcpStream,
-    phase: P,
+    visit: Arc<Visit>,
+    /// Bytes that arrived.
+    read: u64,
     deadline: Pin<Box<Sleep>>,
     /// Resolves when the listener drops its end; `None` once it did.
     cut: Option<oneshot::Receiver<()>>,
     quickack: bool,
 }
 
-impl<P: AsRef<Phase>> Wire<P> {
+impl Wire {
     /// Wraps an accepted socket; the login deadline runs from here. Dropping the sender that
     /// belongs to `cut` makes every later read and write fail.
     pub(super) fn new(
         socket: TcpStream,
-        phase: P,
+        visit: Arc<Visit>,
         login: Duration,
         quickack: bool,
         cut: oneshot::Receiver<()>,
     ) -> Self {
         let deadline = Box::pin(tokio::time::sleep(login));
-        Self { socket, phase, deadline, cut: Some(cut), quickack }
+        Self { socket, visit, read: 0, deadline, cut: Some(cut), quickack }
     }
 
     /// Whether the connection may go on. Registers for a wake-up at the moment it no longer may.
@@ -73,7 +79,7 @@ impl<P: AsRef<Phase>> Wire<P> {
             self.cut = None;
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        if self.phase.as_ref().get() == LOGIN && self.deadline.as_mut().poll(cx).is_ready() {
+        if self.visit.phase.get() == LOGIN && self.deadline.as_mut().poll(cx).is_ready() {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "not logged in by the deadline"));
         }
         Ok(())
@@ -82,7 +88,7 @@ impl<P: AsRef<Phase>> Wire<P> {
     /// Acknowledges at once what was just read. A kernel that will not only costs 40 ms.
     #[cfg(target_os = "linux")]
     fn acknowledge(&self) {
-        if self.quickack && self.phase.as_ref().get() != ANSWERING {
+        if self.quickack && self.visit.phase.get() != ANSWERING {
             self.socket.set_quickack(true).ok();
         }
     }
@@ -91,23 +97,31 @@ impl<P: AsRef<Phase>> Wire<P> {
     fn acknowledge(&self) {}
 }
 
-impl<P: AsRef<Phase> + Unpin> AsyncRead for Wire<P> {
+impl AsyncRead for Wire {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.alive(cx)?;
+        if !self.visit.may_read(self.read) {
+            // Not an error, which would end the session before the peer can be told. `alive` has
+            // registered for the end.
+            self.visit.end(Ending::Flood);
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buf);
-        if buf.filled().len() > before {
+        let more = buf.filled().len().saturating_sub(before);
+        if more > 0 {
+            self.read += more as u64;
             self.acknowledge();
         }
         read
     }
 }
 
-impl<P: AsRef<Phase> + Unpin> AsyncWrite for Wire<P> {
+impl AsyncWrite for Wire {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

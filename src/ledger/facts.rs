@@ -200,11 +200,11 @@ pub struct Succession {
 /// The facts of a `key` entry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KeyUse {
-    /// What the key is for: `user-ca`.
+    /// What the key is for: `user-ca`, `bare-ca`, `host-ca` or `signer`.
     pub role: String,
     /// `promoted` (it signs from here on) or `retired` (it is not trusted any more).
     pub change: String,
-    /// The key's fingerprint.
+    /// The public key's line, or the verifier key.
     pub key: String,
 }
 

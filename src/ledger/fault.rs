@@ -10,6 +10,8 @@ use crate::certificate::lint::Flaw;
 pub enum Fault {
     /// The store failed: disk full, read-only, damaged.
     Store(StoreError),
+    /// The disk is nearly full: what room is left is for locks, refusals and the next start.
+    Full,
     /// The draft is not one that may be signed: a bug of ours.
     Flaw(Flaw),
     /// The signer cannot be reached or did not answer.
@@ -26,6 +28,7 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Store(why) => write!(f, "the ledger cannot be written: {why}"),
+            Self::Full => write!(f, "the disk is full: its reserve is given back"),
             Self::Flaw(flaw) => write!(f, "the certificate fails the lint: {flaw}"),
             Self::SignerAway(why) => write!(f, "the signer cannot be reached: {why}"),
             Self::SignerRefused(why) => write!(f, "the signer did not sign: {why}"),

@@ -25,6 +25,8 @@ pub mod recorded;
 #[cfg(feature = "desk")]
 pub mod recover;
 #[cfg(feature = "desk")]
+pub mod reserve;
+#[cfg(feature = "desk")]
 pub mod store;
 #[cfg(all(test, feature = "desk"))]
 pub(crate) mod toy;

@@ -22,11 +22,13 @@ use super::fault::{OrEnd, Reply, answer};
 use super::leaf::{Kind, Leaf};
 use super::note::NoteKey;
 use super::recorded::{Certificate, Recorded};
+use super::reserve::Reserve;
 use super::store::{Lock, NotCommitted, Store, StoreError};
 use super::tree::{Hash, Leaves, Nodes, consistency, hash_of, inclusion, root};
 use crate::certificate::draft::Unsigned;
 use crate::certificate::lint::{Flaw, Keys};
 use crate::certificate::time::UnixTime;
+use crate::fault_point;
 use crate::outside::clock::Clock;
 use crate::signer::client::{Batch, Pending, Pipeline, Signer};
 use crate::signer::protocol::MAX_BATCH;
@@ -67,6 +69,8 @@ pub struct Setup {
     pub lock: Lock,
     /// The database.
     pub database: PathBuf,
+    /// Room set aside on its disk; a test has none.
+    pub reserve: Option<Reserve>,
     /// Where the newest cosigned checkpoint is kept for readers.
     pub checkpoint: PathBuf,
     /// The ledger's key; its name is the origin.
@@ -101,8 +105,8 @@ impl Ledger {
         let threads = |why: std::io::Error| Fault::Store(StoreError(format!("no thread: {why}")));
         let (queue, submissions) = mpsc::sync_channel(QUEUE);
         let (signer, stage) = setup.signer.start(reader, setup.checkpoint).map_err(threads)?;
-        let Setup { lock, key, keys, clock, .. } = setup;
-        let writer = Writer { store, edge, key, keys, clock, fold, signer };
+        let Setup { lock, key, keys, clock, reserve, .. } = setup;
+        let writer = Writer { store, edge, key, keys, clock, fold, signer, reserve, room: true };
         let run = move || {
             let _end = OrEnd("ledger");
             let store = writer.run(&submissions);
@@ -180,6 +184,9 @@ struct Writer {
     clock: Arc<dyn Clock>,
     fold: Fold,
     signer: Pipeline,
+    reserve: Option<Reserve>,
+    /// Whether the reserve was whole when this batch began.
+    room: bool,
 }
 
 impl Writer {
@@ -203,6 +210,7 @@ impl Writer {
 
     /// Records one batch: all of it is durable when its checkpoint is signed, or none of it exists.
     fn record(&mut self, batch: Vec<Submission>) {
+        self.room = self.reserve.as_mut().is_none_or(Reserve::tend);
         let old = self.edge.size();
         let mut made = Vec::with_capacity(batch.len());
         let mut told: Vec<(u64, Kind, Vec<u8>)> = Vec::with_capacity(batch.len());
@@ -296,6 +304,10 @@ impl Writer {
                 made.push(Made::Other(first, reply));
             }
             Submission::Issue(unsigned, reply) => {
+                if !self.room {
+                    answer(reply, Err(Fault::Full));
+                    return Ok(());
+                }
                 // Known to be away: what nobody can sign is not recorded.
                 if let Some(fault) = self.signer.fault() {
                     answer(reply, Err(fault));
@@ -354,7 +366,8 @@ impl Writer {
     fn hand_on(&self, old: u64, made: Vec<Made>) {
         let size = self.edge.size();
         let now: UnixTime = self.clock.now();
-        let signed = root(self, size).and_then(|root| {
+        let signed = fault_point::around(fault_point::CHECKPOINT, || {
+            let root = root(self, size)?;
             let head = TreeHead { origin: self.key.public().name().to_owned(), size, root };
             Checkpoint::sign(&head, &self.key, now).map_err(|why| StoreError(why.to_string()))
         });
@@ -386,7 +399,10 @@ impl Writer {
         let consistency = prove(consistency(old, size)).ok();
         // A full pipeline holds the writer: then entries gather into the next, larger batch.
         let batch = Batch { from: old, consistency, checkpoint, pending };
-        if self.signer.hand_on(batch).is_err() {
+        let handed_on = fault_point::around(fault_point::HAND_ON, || {
+            self.signer.hand_on(batch).map_err(|_| std::io::Error::other("the stage has ended"))
+        });
+        if handed_on.is_err() {
             tracing::error!("the signer's stage has ended: the process ends");
             std::process::exit(70);
         }

@@ -9,8 +9,11 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::edge::{HEIGHT, TILE, Tile};
+use super::facts::Header;
 use super::leaf::Leaf;
 use super::tree::{Hash, Nodes};
+use crate::certificate::time::UnixTime;
+use crate::fault_point;
 
 /// `user_version` of the database: the format of these tables. A newer one is refused.
 const VERSION: i64 = 1;
@@ -57,6 +60,12 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+impl From<std::io::Error> for StoreError {
+    fn from(why: std::io::Error) -> Self {
+        Self(why.to_string())
+    }
+}
+
 /// Why COMMIT failed.
 #[derive(Debug)]
 pub enum NotCommitted {
@@ -64,6 +73,13 @@ pub enum NotCommitted {
     Known(StoreError),
     /// It may be there: only a new start, which reads it back, can tell.
     Unknown(StoreError),
+}
+
+/// An error that is not SQLite's own word on a full disk tells nothing.
+impl From<std::io::Error> for NotCommitted {
+    fn from(why: std::io::Error) -> Self {
+        Self::Unknown(why.into())
+    }
 }
 
 /// A row: an entry as it is stored.
@@ -89,13 +105,22 @@ pub struct Lock {
 
 impl Lock {
     /// Takes the lock, or says that another process has it.
+    ///
+    /// A file of its own beside the database: closing any handle of a file drops SQLite's own locks
+    /// on it (fcntl's), so nobody but SQLite opens the database.
     pub fn take(database: &Path) -> Result<Self, StoreError> {
         let say =
             |why: &dyn std::fmt::Display| StoreError(format!("{}: {why}", database.display()));
+        if !database.exists() {
+            return Err(say(&"there is no ledger; hallpass init makes a ledger"));
+        }
         let file = OpenOptions::new()
-            .read(true)
-            .open(database)
-            .map_err(|why| say(&format!("{why}; hallpass init makes a ledger")))?;
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(database.with_extension("lock"))
+            .map_err(|why| say(&format!("{why}; the disk must be writable")))?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| say(&"this ledger is served already, by another process"))?;
         Ok(Self { _file: file })
@@ -133,6 +158,27 @@ impl Store {
             )));
         }
         Ok(store)
+    }
+
+    /// Brings the write-ahead log into the database, synced; to be done at a start.
+    ///
+    /// After an fsync that failed the kernel may show pages that no disk has and that no later fsync
+    /// writes. What is appended behind such a hole would be lost with it; what is copied is written anew.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        let busy = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        match busy {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                tracing::warn!("somebody reads the ledger: its log is brought in later");
+                Ok(())
+            }
+            // The next checkpoint, when there is room, does the same.
+            Err(why) if why.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+                tracing::warn!(%why, "the ledger's log is brought in when there is room");
+                Ok(())
+            }
+            Err(why) => Err(why.into()),
+        }
     }
 
     /// Opens the database to read, beside the writer.
@@ -204,7 +250,7 @@ impl Store {
 
     /// Starts a transaction.
     pub fn begin(&self) -> Result<(), StoreError> {
-        self.run("BEGIN IMMEDIATE")
+        fault_point::around(fault_point::BEGIN, || self.run("BEGIN IMMEDIATE"))
     }
 
     /// Starts a transaction that sees one state of the ledger, whatever is written meanwhile.
@@ -214,6 +260,10 @@ impl Store {
 
     /// Makes the transaction durable.
     pub fn commit(&self) -> Result<(), NotCommitted> {
+        fault_point::around(fault_point::COMMIT, || self.commit_now())
+    }
+
+    fn commit_now(&self) -> Result<(), NotCommitted> {
         let committed = self.db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         let Err(why) = committed else { return Ok(()) };
         // A write that found no room: the frame that would have ended the transaction was not written
@@ -239,7 +289,7 @@ impl Store {
 
     /// Keeps the entry.
     pub fn keep_entry(&self) -> Result<(), StoreError> {
-        self.run("RELEASE entry")
+        fault_point::around(fault_point::KEEP, || self.run("RELEASE entry"))
     }
 
     /// Takes the entry back.
@@ -264,16 +314,20 @@ impl Store {
         let mut insert = self
             .db
             .prepare_cached("INSERT INTO entry (idx, leaf, tbs, facts) VALUES (?1, ?2, ?3, ?4)")?;
-        insert.execute(params![number(index)?, leaf.to_string(), tbs, facts])?;
-        Ok(())
+        fault_point::around(fault_point::INSERT, || {
+            insert.execute(params![number(index)?, leaf.to_string(), tbs, facts])?;
+            Ok(())
+        })
     }
 
     /// Adds a full tile.
     pub fn insert_tile(&self, tile: &Tile) -> Result<(), StoreError> {
         let mut insert =
             self.db.prepare_cached("INSERT INTO tile (level, idx, hashes) VALUES (?1, ?2, ?3)")?;
-        insert.execute(params![tile.level, number(tile.index)?, tile.hashes])?;
-        Ok(())
+        fault_point::around(fault_point::TILE, || {
+            insert.execute(params![tile.level, number(tile.index)?, tile.hashes])?;
+            Ok(())
+        })
     }
 
     /// Reads entries by rising index, from one on, until `visit` says false.
@@ -305,6 +359,24 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// How many entries were decided since then, and about how many bytes of disk they take: their
+    /// own, and as much again for pages, tiles and the write-ahead log.
+    pub fn grown_since(&self, then: UnixTime) -> Result<(u64, u64), StoreError> {
+        let (mut entries, mut bytes) = (0, 0);
+        self.each_back(|row| {
+            let facts = row.facts.unwrap_or_default();
+            let header = serde_json::from_slice::<Header>(&facts);
+            let within = header.is_ok_and(|header| header.time >= then);
+            if within {
+                let own = row.leaf.len() + facts.len() + row.tbs.map_or(0, |tbs| tbs.len());
+                entries += 1;
+                bytes += 2 * u64::try_from(own).unwrap_or(0);
+            }
+            within
+        })?;
+        Ok((entries, bytes))
     }
 
     /// A full tile, as it is stored.

@@ -120,6 +120,7 @@ impl Whole {
         let setup = Setup {
             lock: tries.find_map(Result::ok).unwrap(),
             database: self.trial.path("ledger.db"),
+            reserve: None,
             checkpoint: self.trial.path("checkpoint"),
             key: ledger_key(),
             keys: keys(),

@@ -5,3 +5,5 @@ pub mod clock;
 pub mod manager;
 #[cfg(feature = "desk")]
 pub mod tickets;
+#[cfg(feature = "desk")]
+pub mod watch;

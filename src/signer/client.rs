@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::protocol::{self, Answer, Entry, Hello, Question, Refusal, receive, send};
+use crate::fault_point;
 use crate::ledger::checkpoint::{Checkpoint, TreeHead};
 use crate::ledger::fault::{OrEnd, answer};
 use crate::ledger::note::VerifierKey;
@@ -204,13 +205,16 @@ impl Stage {
 
     /// The next batch; `None` when the writer has ended.
     fn next(&self, queue: &Receiver<Batch>) -> Option<Batch> {
+        // Read before the queue is looked at: what the queue held when this one found no room is then
+        // taken first. The other way round a thread that sleeps between the two would show this one
+        // before it.
+        let unqueued = lock(&self.shared.unqueued).clone();
         match queue.try_recv() {
             Ok(batch) => return Some(batch),
             Err(TryRecvError::Disconnected) => return None,
             Err(TryRecvError::Empty) => {}
         }
         let retry = lock(&self.shared.down).as_ref().map(Failure::retry);
-        let unqueued = lock(&self.shared.unqueued).clone();
         let newest = unqueued.into_iter().chain(self.newest.clone());
         match (newest.max_by_key(|checkpoint| checkpoint.head.size), retry) {
             // Nobody asks: look whether the signer is back, and bring its mark up to date.
@@ -253,7 +257,10 @@ impl Stage {
                 for ((recorded, reply), result) in waiting.into_iter().zip(results) {
                     let certificate = result.map_err(Fault::SignerRefused).and_then(|blob| {
                         let refused = |why: &dyn ToString| Fault::SignerRefused(why.to_string());
-                        recorded.signed(blob, &cosigned).map_err(|why| refused(&why))
+                        fault_point::around(fault_point::RECEIVE, || {
+                            recorded.signed(blob, &cosigned).map_err(io::Error::other)
+                        })
+                        .map_err(|why| refused(&why))
                     });
                     answer(reply, certificate);
                 }
@@ -293,7 +300,9 @@ impl Stage {
                 None => (self.signer.connect()?, false),
             };
             batch.consistency = self.growth(&peer.mark, from, consistency.as_deref(), head)?;
-            let answer = match converse(&peer.stream, &batch.encode()) {
+            let asked =
+                fault_point::around(fault_point::ASK, || converse(&peer.stream, &batch.encode()));
+            let answer = match asked {
                 // A signer that was started again since the last batch is asked anew, once. What it
                 // signed before it ended, its mark and list keep it from signing a second time.
                 Err(why) if kept && has_ended(&why) => continue,
@@ -358,7 +367,10 @@ impl Stage {
     /// Keeps the newest cosigned checkpoint where `ledger export` and auditors find it. Not durable:
     /// each batch brings the next, and a start the first.
     fn publish(&self, cosigned: &Checkpoint) {
-        if let Err(why) = replace(&self.checkpoint_file, cosigned.as_str().as_bytes()) {
+        let replaced = fault_point::around(fault_point::PUBLISH, || {
+            replace(&self.checkpoint_file, cosigned.as_str().as_bytes())
+        });
+        if let Err(why) = replaced {
             tracing::error!(%why, "the checkpoint file cannot be written");
         }
     }
@@ -386,8 +398,13 @@ fn has_ended(why: &io::Error) -> bool {
 }
 
 fn converse(stream: &UnixStream, question: &[u8]) -> io::Result<Answer> {
-    send(stream, question)?;
-    let payload = receive(BufReader::with_capacity(64 * 1024, stream))?;
+    // A timeout of the socket reads as "resource temporarily unavailable", which helps nobody.
+    let slow = |why: io::Error| match why.kind() {
+        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "it does not answer"),
+        _ => why,
+    };
+    send(stream, question).map_err(slow)?;
+    let payload = receive(BufReader::with_capacity(64 * 1024, stream)).map_err(slow)?;
     let payload = payload.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
     Answer::decode(&payload)
         .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why.to_string()))

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::certificate::names::{PersonName, Principal};
 use crate::certificate::time::UnixTime;
+use crate::fault_point;
 use crate::ledger::checkpoint::decimal;
 use crate::ledger::tree::Hash;
 
@@ -62,13 +63,15 @@ impl MarkFile {
     }
 
     /// Keeps every other signer away from this mark and its list, for as long as this one lives: two
-    /// of them would each sign an index once.
-    pub fn lock(&self) -> io::Result<()> {
+    /// of them would each sign an index once. What another one wrote until now is read.
+    pub fn lock(&mut self) -> io::Result<()> {
         let lock = rustix::fs::FlockOperation::NonBlockingLockExclusive;
         rustix::fs::flock(&self.file, lock).map_err(|why| {
             let held = why == rustix::io::Errno::WOULDBLOCK;
             if held { io::Error::other("another signer is running on it") } else { why.into() }
-        })
+        })?;
+        (self.sequence, self.origin, self.mark) = newest(&self.file)?;
+        Ok(())
     }
 
     /// The origin of the ledger the mark is of.
@@ -84,8 +87,10 @@ impl MarkFile {
     /// Moves the mark; durable when this returns.
     pub fn advance(&mut self, mark: Mark) -> io::Result<()> {
         let sequence = self.sequence.saturating_add(1);
-        self.file.write_all_at(&slot(sequence, &self.origin, mark), offset(sequence % 2))?;
-        self.file.sync_data()?;
+        fault_point::around(fault_point::MARK, || {
+            self.file.write_all_at(&slot(sequence, &self.origin, mark), offset(sequence % 2))?;
+            self.file.sync_data()
+        })?;
         self.sequence = sequence;
         self.mark = mark;
         Ok(())
@@ -107,8 +112,9 @@ pub fn read(path: &Path) -> io::Result<Mark> {
 type Slot = (u64, String, Mark);
 
 /// The newest whole slot.
-fn newest(file: &File) -> io::Result<Slot> {
+fn newest(mut file: &File) -> io::Result<Slot> {
     let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
     file.take(offset(2)).read_to_end(&mut bytes)?;
     let whole = bytes.chunks(SLOT).filter_map(read_slot);
     whole
@@ -213,7 +219,9 @@ impl ListFile {
             return Ok(());
         };
         let text: String = signed.iter().map(line).collect();
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        let written = fault_point::around(fault_point::LIST, || {
+            self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data())
+        });
         if let Err(why) = written {
             // A full disk may have taken half a line: it must not stand before the next one.
             self.file.set_len(self.length)?;
@@ -284,6 +292,26 @@ mod tests {
         }
         std::fs::write(&path, b"").unwrap();
         assert!(MarkFile::open(&path).is_err());
+    }
+
+    /// A signer reads the mark while another one, which is about to end, still moves it.
+    #[test]
+    fn a_mark_is_what_it_was_when_it_was_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mark");
+        MarkFile::create(&path, "ca.example/1", beginning()).unwrap();
+        let (mut ending, mut starting) =
+            (MarkFile::open(&path).unwrap(), MarkFile::open(&path).unwrap());
+        ending.lock().unwrap();
+        assert!(starting.lock().is_err(), "two at a time");
+        for size in 1..4 {
+            ending.advance(Mark { size, root: Hash::default() }).unwrap();
+        }
+        drop(ending);
+        starting.lock().unwrap();
+        assert_eq!(starting.mark().size, 3, "what was written meanwhile is not known");
+        starting.advance(Mark { size: 4, root: Hash::default() }).unwrap();
+        assert_eq!(MarkFile::open(&path).unwrap().mark().size, 4);
     }
 
     #[test]

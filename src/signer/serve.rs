@@ -11,6 +11,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use super::protocol::{Answer, Question, Refusal, receive, send};
 use super::witness::Witness;
 use crate::certificate::time::UnixTime;
+use crate::fault_point;
 use crate::outside::manager::Manager;
 
 /// How long one answer may take to be taken, and the rest of a question to arrive.
@@ -124,7 +125,7 @@ fn converse(
             Ok(Question::Batch(batch)) => witness.batch(&batch, now()),
             Err(why) => Answer::Refused(Refusal::Invalid(why.to_string())),
         };
-        send(stream, &answer.encode())?;
+        fault_point::around(fault_point::ANSWER, || send(stream, &answer.encode()))?;
     }
 }
 

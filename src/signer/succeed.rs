@@ -27,7 +27,7 @@ impl Seen {
 /// Reads mark and list; a file that is not there was lost. The signer must not run.
 pub fn seen(config: &SignerConfig) -> Result<Seen, String> {
     let mark = match MarkFile::open(&config.mark_file()) {
-        Ok(file) => {
+        Ok(mut file) => {
             file.lock().map_err(|why| format!("{}: {why}", config.mark_file().display()))?;
             Some((file.origin().to_owned(), file.mark().size))
         }

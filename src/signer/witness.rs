@@ -11,6 +11,7 @@ use crate::certificate::blob::{Tbs, staple};
 use crate::certificate::key_id::KeyId;
 use crate::certificate::lint::{Allowance, Keys, lint};
 use crate::certificate::time::{Span, UnixTime};
+use crate::fault_point;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::facts::SignerView;
 use crate::ledger::leaf::Leaf;
@@ -73,7 +74,8 @@ impl Witness {
         }
 
         let path = config.mark_file();
-        let mark = MarkFile::open(&path).map_err(|why| say(&path, &why))?;
+        let mut mark = MarkFile::open(&path).map_err(|why| say(&path, &why))?;
+        mark.lock().map_err(|why| say(&path, &why))?;
         if mark.origin() != ledger.name() {
             return Err(format!(
                 "the mark is of {}, {} is the key of {}: the next generation of the ledger; \
@@ -83,7 +85,6 @@ impl Witness {
                 ledger.name()
             ));
         }
-        mark.lock().map_err(|why| say(&path, &why))?;
         let path = config.list_file();
         let (list, signed) = ListFile::open(&path).map_err(|why| say(&path, &why))?;
         let minute = LastMinute::from_list(signed, now);
@@ -156,9 +157,18 @@ impl Witness {
             self.mark.advance(Mark { size: head.size, root: head.root }).map_err(disk)?;
         }
 
-        let cosignature = self.cosigning.sign(checkpoint.body(), now);
+        let cosignature = fault_point::around(fault_point::COSIGN, || {
+            Ok(self.cosigning.sign(checkpoint.body(), now))
+        })
+        .map_err(disk)?;
         let cosigned = checkpoint.with(&cosignature).map_err(|why| invalid(&why))?;
-        let sign = |result: Result<&Entry, String>| self.certify(result?, &cosigned);
+        let sign = |result: Result<&Entry, String>| {
+            let entry = result?;
+            fault_point::around(fault_point::CERTIFY, || {
+                self.certify(entry, &cosigned).map_err(std::io::Error::other)
+            })
+            .map_err(|why| why.to_string())
+        };
         let results = results.into_iter().map(sign).collect();
         Ok(Answer::Signed { cosignature, results })
     }

@@ -37,6 +37,20 @@ impl Ca {
         ca
     }
 
+    /// The same, with so few files that the daemon may open at a time.
+    pub fn start_with_files(files: u32) -> Self {
+        let dir = Self::make();
+        // What other tests' threads have open at this moment is not the daemon's to count.
+        let alone = r#"for fd in /proc/$$/fd/*; do fd=${fd##*/}; [ "$fd" -le 2 ] || eval "exec $fd>&-"; done"#;
+        let mut shell = Command::new("bash");
+        shell.arg("-c").arg(format!("{alone}; ulimit -n {files}; exec \"$@\"")).arg("bash");
+        shell.arg(hallpass().get_program());
+        let (daemon, port) = serve_by(&mut shell, dir.path());
+        let ca = Self { dir, daemon, port };
+        ca.write_client();
+        ca
+    }
+
     /// The example team's folder, not served.
     pub fn make() -> TempDir {
         let dir = tempfile::Builder::new().prefix("hallpass-").tempdir().unwrap();
@@ -178,8 +192,13 @@ impl Entry {
 
 /// Serves a folder; the daemon and its port.
 fn serve(dir: &Path) -> (Daemon, u16) {
+    serve_by(&mut hallpass(), dir)
+}
+
+/// The same, by a command that runs the program with its arguments.
+fn serve_by(program: &mut Command, dir: &Path) -> (Daemon, u16) {
     let mut daemon =
-        Daemon::start(hallpass().arg("serve").arg("--config").arg(dir.join("ca/ca.toml")));
+        Daemon::start(program.arg("serve").arg("--config").arg(dir.join("ca/ca.toml")));
     let line = daemon.line("listens on");
     let port = line.rsplit(':').next().unwrap().parse().unwrap();
     (daemon, port)
@@ -194,6 +213,14 @@ pub fn enroll(dir: &Path, person: &str, key: &str) {
     let Some((before, after)) = text.split_once(&head) else { return };
     let after = after.replacen("keys = []", &format!("keys = [{:?}]", key.trim()), 1);
     std::fs::write(path, format!("{before}{head}{after}")).unwrap();
+}
+
+/// Changes a line of the example's `ca.toml`; the folder is the one around the CA.
+pub fn bend(dir: &Path, from: &str, to: &str) {
+    let file = dir.join("ca/ca.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.matches(from).count(), 1, "{from:?} in {text}");
+    std::fs::write(file, text.replace(from, to)).unwrap();
 }
 
 fn zombie(pid: u32) -> bool {

@@ -10,8 +10,13 @@
 mod booted;
 mod ca;
 mod checkers;
+mod clock;
+mod crash;
+mod disk;
+mod edge;
 mod first_certificate;
 mod keys;
+mod load;
 mod operator;
 mod process;
 mod promises;

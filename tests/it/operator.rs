@@ -128,8 +128,8 @@ fn surprises_are_refused_at_start_and_name_what_mends_them() {
     let cases: &[Surprise] = &[
         (
             "unknown key in ca.toml",
-            |ca| bend(&ca.join("ca.toml"), "max_connections", "max_conn"),
-            "unknown field `max_conn`",
+            |ca| bend(&ca.join("ca.toml"), "per_person", "per_pers"),
+            "unknown field `per_pers`",
         ),
         (
             "ca.toml: line and column",

@@ -133,6 +133,17 @@ impl Daemon {
         }
     }
 
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Ends it as a power cut would, and waits.
+    pub fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().unwrap();
+    }
+
     /// Asks it to end, and waits.
     pub fn stop(&mut self) -> i32 {
         signal(self.pid(), "TERM");
@@ -193,6 +204,25 @@ pub fn python() -> Command {
     let mut command = Command::new(python);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
+}
+
+/// The folder of programs that were built with the feature `fault-points`, from these very sources.
+pub fn fault_points() -> PathBuf {
+    let dir = prepared("HALLPASS_FAULT_POINTS", "target/fault-points");
+    let built = std::fs::metadata(dir.join("hallpass")).unwrap().modified().unwrap();
+    let newer = newest(&repository("src"));
+    assert!(newer <= built, "{} is older than src: scripts/test builds it", dir.display());
+    dir
+}
+
+/// When the newest file below a folder was written.
+fn newest(dir: &Path) -> std::time::SystemTime {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let time = |path: PathBuf| match path.is_dir() {
+        true => newest(&path),
+        false => std::fs::metadata(&path).unwrap().modified().unwrap(),
+    };
+    entries.map(time).max().unwrap()
 }
 
 /// A command of the Go oracle.

@@ -78,7 +78,14 @@ fn steady(text: &str) -> String {
             .collect();
         parts.join("/")
     };
-    let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ");
+    let line = |line: &str| {
+        // How much room there is differs from machine to machine.
+        let (line, room) = match line.split_once(" free besides ") {
+            Some((_, room)) => ("hallpass: disk: ~", room),
+            None => (line, ""),
+        };
+        line.split(' ').map(word).chain([room.to_owned()]).collect::<Vec<_>>().join(" ")
+    };
     text.lines().map(|text| line(text) + "\n").collect()
 }
 

@@ -214,7 +214,7 @@ fn the_user_ca_is_rotated_while_people_log_in() {
         certificate
     };
     let old = aside(&login(&ca));
-    let said = ca.operator(&["key", "promote"]);
+    let said = ca.operator(&["key", "promote", "user-ca"]);
     assert!(said.code == 75 && said.err.contains("is served already"), "{said:?}");
     assert_eq!(ca.daemon.stop(), 0);
     let listed = ca.operator(&["key", "list"]).ok();
@@ -224,7 +224,7 @@ fn the_user_ca_is_rotated_while_people_log_in() {
         .unwrap()
         .trim()
         .to_owned();
-    assert_eq!(ca.operator(&["key", "promote"]).code, 0);
+    assert_eq!(ca.operator(&["key", "promote", "user-ca"]).code, 0);
     ca.restart_after_stop();
     // The new CA's certificates open the server that nobody visited, and so does the old one's.
     let new = login(&ca);
@@ -237,9 +237,9 @@ fn the_user_ca_is_rotated_while_people_log_in() {
         "current, next, emergency, retiring"
     );
     assert_eq!(ca.daemon.stop(), 0);
-    let twice = ca.operator(&["key", "promote"]);
+    let twice = ca.operator(&["key", "promote", "user-ca"]);
     assert!(twice.code == 75 && twice.err.contains("still retiring"), "{twice:?}");
-    assert_eq!(ca.operator(&["key", "retire"]).code, 0);
+    assert_eq!(ca.operator(&["key", "retire", "user-ca"]).code, 0);
     ca.restart_after_stop();
     login(&ca);
     assert_eq!(ca.operator(&["trust", "--user"]).ok().lines().count(), 3);
@@ -403,4 +403,74 @@ fn health_says_what_is_wrong() {
     );
     std::fs::write(ca.file("state/checkpoint"), "nonsense\n").unwrap();
     assert!(ca.operator(&["health"]).out.contains("FAIL  ledger: "));
+}
+
+#[test]
+fn every_other_key_is_rotated_too() {
+    let mut ca = Ca::start();
+    let web01 = Sshd::start(&ca, "web01");
+    let key = ca.dir().join("ana");
+    let old_proof = aside(&ca.certificate("ana", &["deploy@web01", "OPS-7"]));
+    let old_vkeys = ca.operator(&["trust", "--ledger"]).ok();
+    assert_eq!(ca.daemon.stop(), 0);
+    // The next ones are made and printed before they are used, so that others can trust them first.
+    for role in ["signer", "host-ca", "bare-ca"] {
+        let early = ca.operator(&["key", "promote", role]);
+        assert!(
+            early.code == 75 && early.err.contains(&format!("hallpass key next {role}")),
+            "{early:?}"
+        );
+        assert_eq!(ca.operator(&["key", "next", role]).code, 0);
+    }
+    let announced = ca.operator(&["trust", "--ledger"]).ok();
+    assert_eq!(
+        (announced.lines().count(), ca.operator(&["trust", "--host"]).ok().lines().count()),
+        (3, 2)
+    );
+    for role in ["signer", "host-ca", "bare-ca"] {
+        let said = ca.operator(&["key", "promote", role]);
+        assert_eq!(said.code, 0, "{role}: {said:?}");
+    }
+    // The ledger's key: a generation in which nothing is lost.
+    let said = ca.operator(&["key", "promote", "ledger"]);
+    assert!(said.code == 0 && said.err.contains("no entry is lost"), "{said:?}");
+    let (config, succession) = (ca.file("signer.toml"), ca.file("state/succession"));
+    let words = [
+        "succeed",
+        "--config",
+        config.to_str().unwrap(),
+        "--checkpoint",
+        succession.to_str().unwrap(),
+    ];
+    assert_eq!(signer(&words).code, 0);
+    ca.restart_after_stop();
+    let certificate = ca.certificate("ana", &["deploy@web01", "OPS-7"]);
+    assert_eq!(web01.login(&key, &certificate, &["true"]).code, 0);
+    assert_eq!(web01.login(&key, &old_proof, &["true"]).code, 0);
+    assert_eq!(ca.operator(&["ledger", "verify"]).code, 0);
+
+    // A verifier that learned the announced keys takes the new proofs; the old ones stay good under the old.
+    let check = |certificate: &Path, ledger: &str, signer: &str| {
+        let (l, s) = (ca.dir().join("l.vkey"), ca.dir().join("s.vkey"));
+        std::fs::write(&l, ledger).unwrap();
+        std::fs::write(&s, signer).unwrap();
+        let mut check = crate::process::python();
+        check.arg(crate::process::repository("tests/checker/check_certificate.py"));
+        check.arg("--ca").arg(ca.file("keys/user_ca.pub")).arg("--ledger").arg(&l);
+        run(check.arg("--signer").arg(&s).arg(certificate)).code
+    };
+    let old: Vec<&str> = old_vkeys.lines().collect();
+    let new_signer = announced.lines().find(|line| !old.contains(line)).unwrap();
+    let new_ledger = std::fs::read_to_string(ca.file("keys/ledger.vkey")).unwrap();
+    assert_eq!(check(&certificate, &new_ledger, new_signer), 0);
+    assert_eq!(check(&old_proof, old[0], old[1]), 0);
+    assert_eq!(check(&certificate, old[0], old[1]), 1);
+    assert_eq!(ca.daemon.stop(), 0);
+    for role in ["signer", "host-ca", "bare-ca"] {
+        assert_eq!(ca.operator(&["key", "retire", role]).code, 0, "{role}");
+    }
+    ca.restart_after_stop();
+    serial(&ca);
+    let entries = ca.entries();
+    assert_eq!(entries.iter().filter(|entry| entry.kind == "key").count(), 6);
 }

@@ -27,10 +27,14 @@ def never_opened(place):
             # One that was, and is closed; its number must not come back to life.
             connection.run("status")
         for number in range(32):
-            connection.send(request(number, "pty-req", string("xterm") + u32(80) * 4 + string(b"\0")))
+            connection.send(
+                request(number, "pty-req", string("xterm") + u32(80) * 4 + string(b"\0"))
+            )
             connection.send(request(number, "shell"), request(number, "exec", string("status")))
             connection.send(bytes([CHANNEL_DATA]) + u32(number) + string("\3"))
-            connection.send(bytes([CHANNEL_EOF]) + u32(number), bytes([CHANNEL_CLOSE]) + u32(number))
+            connection.send(
+                bytes([CHANNEL_EOF]) + u32(number), bytes([CHANNEL_CLOSE]) + u32(number)
+            )
             connection.send(bytes([CHANNEL_WINDOW_ADJUST]) + u32(number) + u32(0xFFFFFFFF))
         # The server says nothing to all that, and lives.
         connection.in_step()
@@ -87,7 +91,11 @@ def other_services(place):
         ("x11", far, PROHIBITED),
         ("direct-tcpip", port + far, PROHIBITED),
         ("forwarded-tcpip", port + far, PROHIBITED),
-        ("direct-streamlocal@openssh.com", string("state/signer.sock") + string("") + u32(0), PROHIBITED),
+        (
+            "direct-streamlocal@openssh.com",
+            string("state/signer.sock") + string("") + u32(0),
+            PROHIBITED,
+        ),
         ("forwarded-streamlocal@openssh.com", string("/tmp/x") + string(""), PROHIBITED),
         ("auth-agent@openssh.com", b"", PROHIBITED),
         ("tun@openssh.com", u32(1) + u32(0x7FFFFFFF), UNKNOWN),
@@ -159,7 +167,7 @@ def strange_words(place):
         b"a" * 200_000,
     ]
     for words in strange:
-        for more in ([b"", b" --json"] if len(words) < 4000 else [b""]):
+        for more in [b"", b" --json"] if len(words) < 4000 else [b""]:
             channel = connection.run(words + more)
             assert channel.status in (1, 2), (words, channel.status, channel.out, channel.err)
             proper(channel, channel.status)
@@ -206,7 +214,17 @@ def strange_names(place):
     connection = place.connect()
     assert connection.answer(auth("ana", "\r\n" + FORGED + "\r\n")) == USERAUTH_FAILURE
     # Names that are strange and no more are anybody's; they are said nowhere.
-    for user in ["", " ", "x" * 64, "CORP\\bob", "bob\u202e", "../../etc/passwd", '"}', "$(id)", "\u0430na"]:
+    for user in [
+        "",
+        " ",
+        "x" * 64,
+        "CORP\\bob",
+        "bob\u202e",
+        "../../etc/passwd",
+        '"}',
+        "$(id)",
+        "\u0430na",
+    ]:
         connection = place.connect()
         assert connection.offer(user, bob) == USERAUTH_PK_OK, user
         assert connection.prove(user, bob) == USERAUTH_SUCCESS, user
@@ -257,7 +275,11 @@ def too_large(place):
     then(*[data] * 200)
     then(lambda number: request(number, "exec", string("status")), *[data] * 200)
     then(lambda number: data(number, 200_000))
-    then(*[lambda number: request(number, "env", string("X" * 1000) + string("y" * 15000), False)] * 200, want=True)
+    then(
+        *[lambda number: request(number, "env", string("X" * 1000) + string("y" * 15000), False)]
+        * 200,
+        want=True,
+    )
     then(*[lambda number: request(number, "exec", string("status" + " " * 5000))] * 100, want=True)
     then(lambda number: request(number, "x" * 200_000))
     then(lambda number: request(number, "exec", u32(0xFFFFFFF0)), want=False)

@@ -52,7 +52,9 @@ def offered_beside_her_own(place):
         connection.in_step()
         assert b"hallpass: you are bob, by the " in connection.run("status").err
         refused = connection.run("deploy@web01 OPS-7")
-        assert refused.status == 1 and b"ticket OPS-7 is ana's, not yours" in refused.err, refused.err
+        assert refused.status == 1 and b"ticket OPS-7 is ana's, not yours" in refused.err, (
+            refused.err
+        )
         assert subject(connection.run("logs@web01")) == bob.blob
 
 
@@ -79,7 +81,9 @@ def as_another_person(place):
     connection = place.login("ana", user="bob")
     refused = connection.run("deploy@web01 OPS-7")
     assert refused.status == 1 and refused.out == b"", refused.err
-    sentence = b"hallpass: refused: your key is ana's, the SSH user name is bob's\nhint: ssh -l ana ca ..."
+    sentence = (
+        b"hallpass: refused: your key is ana's, the SSH user name is bob's\nhint: ssh -l ana ca ..."
+    )
     assert refused.err.startswith(sentence), refused.err
 
 
@@ -144,7 +148,12 @@ def another_algorithm(place):
     assert connection.prove("ana", rsa, made="ssh-rsa") == USERAUTH_FAILURE
     still_nobody(connection)
     # A key under another type's name: no, or the end of the connection.
-    for key, name in [(rsa, "ssh-ed25519"), (ana, "rsa-sha2-512"), (ana, CERTIFICATE), (ana, "ssh-dss")]:
+    for key, name in [
+        (rsa, "ssh-ed25519"),
+        (ana, "rsa-sha2-512"),
+        (ana, CERTIFICATE),
+        (ana, "ssh-dss"),
+    ]:
         mixed = place.connect()
         mixed.send(mixed.signed("ana", key, algorithm=name))
         try:
@@ -174,7 +183,9 @@ def certificates(place):
         welcome = connection.offer(person, key, CERTIFICATE, blob)
         assert welcome == (USERAUTH_PK_OK if person == "ana" else USERAUTH_FAILURE), file
         for _ in range(2):
-            assert connection.prove(person, key, algorithm=CERTIFICATE, blob=blob) == USERAUTH_FAILURE, file
+            assert (
+                connection.prove(person, key, algorithm=CERTIFICATE, blob=blob) == USERAUTH_FAILURE
+            ), file
         still_nobody(connection)
         # The plain key is judged as ever.
         plain = connection.prove(person, key)
@@ -190,7 +201,9 @@ def too_many_offers(place):
         # Another key each time, as somebody would who has a list of public keys to try.
         blob = nobodys.blob[:-4] + u32(number)
         assert connection.offer("ana", nobodys, blob=blob) == USERAUTH_FAILURE, number
-    connection.send(auth("ana", "publickey", b"\0" + string("ssh-ed25519") + string(place.key("ana").blob)))
+    connection.send(
+        auth("ana", "publickey", b"\0" + string("ssh-ed25519") + string(place.key("ana").blob))
+    )
     messages, reason = connection.ended()
     assert [message[0] for message in messages] in ([], [USERAUTH_FAILURE]), messages
     assert reason.startswith("too many keys were offered; name one with "), reason

@@ -65,7 +65,12 @@ def channels_before_the_login(place):
 def no_shared_secret(place):
     # Points of small order: whatever the server's secret is, the result is the same (RFC 7748,
     # section 6.1). A panic here was CVE-2026-73430.
-    low = [bytes(32), b"\1" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f", b"\xed" + b"\xff" * 30 + b"\x7f"]
+    low = [
+        bytes(32),
+        b"\1" + bytes(31),
+        b"\xec" + b"\xff" * 30 + b"\x7f",
+        b"\xed" + b"\xff" * 30 + b"\x7f",
+    ]
     low.append(bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"))
     for kex, head in [("curve25519-sha256", b""), ("mlkem768x25519-sha256", bytes(1184))]:
         # Of these the ML-KEM half is in order: a polynomial of zeros is one.
@@ -143,7 +148,12 @@ def not_even_ssh(place):
     swallowed(lines, *([b"Welcome to this server, please wait ...\r\n" * 100] * 100))
     line = place.tcp()
     swallowed(line, *([b"SSH-2.0-" + b"x" * 10000] * 100))
-    for hello in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\3\1\2\0\1\0\1\xfc\3\3" + bytes(500), b"SSH-1.5-x\r\n", bytes(4096)):
+    for hello in (
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\3\1\2\0\1\0\1\xfc\3\3" + bytes(500),
+        b"SSH-1.5-x\r\n",
+        bytes(4096),
+    ):
         swallowed(place.tcp(), hello)
     # Lengths that are none, before there are keys,
     for length in (0, 1, 4, 5, 11, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 19):
@@ -158,7 +168,12 @@ def not_even_ssh(place):
         connection.no_more()
         assert connection.ended()[0] == [], length
     # More padding than packet, no padding, no payload: in the clear and encrypted.
-    for body in (b"\xff" + bytes(15), b"\x0f" + bytes(15), b"\x00" + b"\x14" * 15, b"\x0e\x14" + bytes(14)):
+    for body in (
+        b"\xff" + bytes(15),
+        b"\x0f" + bytes(15),
+        b"\x00" + b"\x14" * 15,
+        b"\x0e\x14" + bytes(14),
+    ):
         connection = place.clear()
         connection.write(u32(len(body)) + body)
         connection.no_more()
@@ -197,8 +212,16 @@ def lists_without_end(place):
         auth("ana", "publickey", b"\0" + string("ssh-ed25519") + claim),
         auth("ana", "publickey", b"\0" + string("ssh-ed25519") + string("x" * most)),
         auth("ana", "publickey", b"\0" + string("x" * most) + string("x")),
-        auth("ana", "publickey", b"\0" + string("ssh-rsa") + string(string("ssh-rsa") + string(b"\1" * 100_000) * 2)),
-        auth("ana", "publickey", b"\0" + string(CERTIFICATE) + string(string(CERTIFICATE) + string("x" * most))),
+        auth(
+            "ana",
+            "publickey",
+            b"\0" + string("ssh-rsa") + string(string("ssh-rsa") + string(b"\1" * 100_000) * 2),
+        ),
+        auth(
+            "ana",
+            "publickey",
+            b"\0" + string(CERTIFICATE) + string(string(CERTIFICATE) + string("x" * most)),
+        ),
         auth("ana", "keyboard-interactive", string("") + string("x" * most)),
         bytes([USERAUTH_INFO_RESPONSE]) + claim,
     ]:
@@ -214,7 +237,9 @@ def after_two_seconds(place):
     late |= {name: place.clear() for name in ("version", "half")}
     late["half"].send(late["half"].kexinit())
     late["encrypted"] = place.connect(service=False)
-    late |= {name: place.connect() for name in ("asked", "welcomed", "refused", "rekeying", "talking")}
+    late |= {
+        name: place.connect() for name in ("asked", "welcomed", "refused", "rekeying", "talking")
+    }
     assert late["welcomed"].offer("ana", place.key("ana")) == USERAUTH_PK_OK
     assert late["refused"].prove("ana", place.key("mallory")) == USERAUTH_FAILURE
     late["rekeying"].send(late["rekeying"].kexinit())

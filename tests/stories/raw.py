@@ -36,7 +36,7 @@ CHANNEL_EOF, CHANNEL_CLOSE = 96, 97
 CHANNEL_REQUEST, CHANNEL_SUCCESS, CHANNEL_FAILURE = 98, 99, 100
 
 # A server that neither answers nor hangs up within these seconds has failed the story.
-PATIENCE = 20
+PATIENCE = 10
 
 # The key exchange that is spoken here, in which nothing may stand between its messages.
 STRICT = "curve25519-sha256,kex-strict-c-v00@openssh.com"
@@ -126,8 +126,8 @@ class Connection:
 
     VERSION = b"SSH-2.0-story"
 
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    def __init__(self, port, source=""):
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.seal = self.open = None
         self.session_id = None
@@ -267,7 +267,18 @@ class Connection:
         body = b"\0" + string(algorithm or key.algorithm) + string(blob or key.blob)
         return self.answer(auth(user, "publickey", body))
 
-    def signed(self, user, key, *, algorithm=None, blob=None, signed_user=None, session_id=None, made=None, labelled=None):
+    def signed(
+        self,
+        user,
+        key,
+        *,
+        algorithm=None,
+        blob=None,
+        signed_user=None,
+        session_id=None,
+        made=None,
+        labelled=None,
+    ):
         """A request with a signature. What is signed, and how, can differ from what is said."""
 
         def body(user):
@@ -353,7 +364,9 @@ class Connection:
 
 def auth(user, method, body=b""):
     """A request to log in."""
-    return bytes([USERAUTH_REQUEST]) + string(user) + string("ssh-connection") + string(method) + body
+    return (
+        bytes([USERAUTH_REQUEST]) + string(user) + string("ssh-connection") + string(method) + body
+    )
 
 
 def request(number, kind, body=b"", reply=True):
@@ -374,10 +387,10 @@ class Place:
     def key(self, name):
         return Key(self.folder / name)
 
-    def tcp(self):
+    def tcp(self, source="127.0.0.1"):
         """Connected, and nothing said yet."""
         self.visits += 1
-        return Connection(self.port)
+        return Connection(self.port, source)
 
     def clear(self):
         """The versions are exchanged, nothing is encrypted yet."""

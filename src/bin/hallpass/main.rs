@@ -70,8 +70,9 @@ fn main() -> ExitCode {
             recover::emergency(&at.config, &certificate, &reason)
         }
         Verb::Key(KeyVerb::List(at)) => recover::list_keys(&at.config),
-        Verb::Key(KeyVerb::Promote(at)) => recover::promote(&at.config),
-        Verb::Key(KeyVerb::Retire(at)) => recover::retire(&at.config),
+        Verb::Key(KeyVerb::Next(words)) => recover::next(&words),
+        Verb::Key(KeyVerb::Promote(words)) => recover::promote(&words),
+        Verb::Key(KeyVerb::Retire(words)) => recover::retire(&words),
         Verb::Backup { dir, at } => recover::backup(&at.config, &dir),
         Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
         Verb::Health(at) => health::health(&at.config),
@@ -93,8 +94,11 @@ fn print(text: &str) {
     }
 }
 
+/// A line for people, in one write: the signer writes to the same place.
 fn say(text: &str) {
-    eprintln!("hallpass: {text}");
+    let line = format!("hallpass: {text}\n");
+    // Where standard error is gone nobody can be told.
+    drop(std::io::stderr().write_all(line.as_bytes()));
 }
 
 /// So many of something, in words.

@@ -2,11 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use hallpass::certificate::time::Span;
 use hallpass::config::ca::Ca;
 use hallpass::config::edit::{NewHost, NewPerson, add_host, add_person};
 use hallpass::config::init::{Init, init};
 use hallpass::config::trust::{Part, Trust};
 use hallpass::config::{Config, ConfigError};
+use hallpass::ledger::reserve;
+use hallpass::ledger::store::Store;
+use hallpass::outside::clock::{Clock as _, SystemClock};
 use hallpass::signer::key::{self, read_secret};
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::mark;
@@ -56,6 +60,7 @@ pub(crate) fn check(path: &Path) -> Result<(), Stop> {
         ));
     }
     check_secrets(ca)?;
+    check_disk(ca)?;
     warn_of_emergency_key(ca);
     first_trust(ca)?;
     say("everything is understood");
@@ -83,6 +88,35 @@ fn check_secrets(ca: &Ca) -> Result<(), Stop> {
         None => Ok(()),
     }
 }
+
+/// How much room there is, and how long it lasts at the pace of the last day.
+fn check_disk(ca: &Ca) -> Result<(), Stop> {
+    let free = reserve::free(&ca.ledger.database)?;
+    let since = SystemClock.now().minus(Span::secs(DAY));
+    let (entries, bytes) = Store::open_to_read(&ca.ledger.database)?.grown_since(since)?;
+    let days = free.checked_div(bytes).filter(|days| *days <= 36_500);
+    let lasts = days.map_or("more than a century".to_owned(), |days| count(days, "day", "days"));
+    say(&format!(
+        "disk: {} free besides a reserve of {} MiB; the last day wrote {}, {}: at that pace it lasts {lasts}",
+        size(free),
+        ca.ledger.reserve_mib,
+        count(entries, "entry", "entries"),
+        size(bytes),
+    ));
+    if free < ca.ledger.reserve_bytes() {
+        say("warning: the disk is nearly full: certificates will stop, or have stopped");
+    }
+    Ok(())
+}
+
+/// A number of bytes for people.
+fn size(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = units.into_iter().find(|(unit, _)| bytes >= *unit);
+    unit.map_or(format!("{bytes} B"), |(unit, name)| format!("{} {name}", bytes / unit))
+}
+
+const DAY: u64 = 24 * 3600;
 
 /// The emergency key is of use only where the CA's death does not reach it.
 pub(crate) fn warn_of_emergency_key(ca: &Ca) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use hallpass::certificate::time::UnixTime;
 use hallpass::config::ca::Ca;
 use hallpass::config::edit::replace;
-use hallpass::config::keys;
+use hallpass::config::keys::{self, Role, Rotation};
 use hallpass::config::trust::Trust;
 use hallpass::config::{ConfigError, backup};
 use hallpass::ledger::facts::{BreakGlass, KeyUse};
@@ -17,7 +17,7 @@ use hallpass::outside::clock::{Clock as _, SystemClock};
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::succeed;
 
-use crate::words::RecoverWords;
+use crate::words::{RecoverWords, RoleWords};
 use crate::{Stop, count, say};
 
 /// Where the signer's own user finds the new generation's first checkpoint.
@@ -99,42 +99,81 @@ pub(crate) fn list_keys(path: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
-pub(crate) fn promote(path: &Path) -> Result<(), Stop> {
-    let ca = Ca::load(path)?;
-    let signer = signer_config(&ca)?;
-    let next = Trust::load(&ca)?.user_ca_next;
-    keys::may_promote(&ca)?;
-    change_key(&ca, "promoted", &next, || keys::promote_user_ca(&ca, &signer.user_ca))?;
-    say("the next user CA is the one in use; servers trust it since their first day");
-    say("bring servers the new next one, at leisure: hallpass trust --user");
-    eprintln!("hint: when every certificate of the old one has expired: hallpass key retire");
+pub(crate) fn next(words: &RoleWords) -> Result<(), Stop> {
+    let ca = Ca::load(&words.at.config)?;
+    if words.role == LEDGER {
+        return Err(Stop::Failed("the ledger's next key is made by its promotion".to_owned()));
+    }
+    let rotation = rotation(&ca, words.role.parse()?)?;
+    rotation.make_next()?;
+    say(&format!("there is a next {}: bring it to those who trust the one in use", words.role));
+    eprintln!(
+        "hint: hallpass trust prints it; when they have it: hallpass key promote {}",
+        words.role
+    );
     Ok(())
 }
 
-pub(crate) fn retire(path: &Path) -> Result<(), Stop> {
-    let ca = Ca::load(path)?;
-    let old = Trust::load(&ca)?.user_ca_retiring;
-    let old = old.ok_or("no user CA is retiring: hallpass key promote begins")?;
-    change_key(&ca, "retired", &old, || keys::retire_user_ca(&ca))?;
-    say("the old user CA is no longer printed, and its private key is destroyed");
-    eprintln!("hint: bring servers the list without it: hallpass trust --user");
+pub(crate) fn promote(words: &RoleWords) -> Result<(), Stop> {
+    let ca = Ca::load(&words.at.config)?;
+    if words.role == LEDGER {
+        return begin_generation(&ca, "rotation of the ledger's key", None, "");
+    }
+    let rotation = rotation(&ca, words.role.parse()?)?;
+    let key = std::fs::read_to_string(rotation.may_promote()?)?;
+    change_key(&ca, &words.role, "promoted", &key, || rotation.promote())?;
+    say(&format!(
+        "the next {} is in use; the one before is trusted until it is retired",
+        words.role
+    ));
+    eprintln!("hint: when nobody needs the one before: hallpass key retire {}", words.role);
     Ok(())
 }
 
-/// Records a change of the user CA, then makes it. Not under a running daemon: it and its signer hold
-/// the key. A crash between the two leaves an entry of a change that the same command still makes.
+pub(crate) fn retire(words: &RoleWords) -> Result<(), Stop> {
+    let ca = Ca::load(&words.at.config)?;
+    if words.role == LEDGER {
+        return Err(Stop::Failed(
+            "a generation's key signs nothing any more; verifiers keep it".to_owned(),
+        ));
+    }
+    let rotation = rotation(&ca, words.role.parse()?)?;
+    let old = rotation.retiring().ok_or("no key is retiring: hallpass key promote begins")?;
+    let key = std::fs::read_to_string(old)?;
+    change_key(&ca, &words.role, "retired", &key, || rotation.retire())?;
+    say(&format!("the old {} is no longer printed, and its private key is destroyed", words.role));
+    eprintln!("hint: bring those who trust it the new list: hallpass trust");
+    Ok(())
+}
+
+/// The ledger's key is rotated by a generation.
+const LEDGER: &str = "ledger";
+
+/// The files of a role, the private ones as `signer.toml` names them.
+fn rotation(ca: &Ca, role: Role) -> Result<Rotation, Stop> {
+    let rotation = Rotation::of(ca, role);
+    Ok(match role {
+        Role::UserCa => rotation.with_private(signer_config(ca)?.user_ca),
+        Role::BareCa => rotation.with_private(signer_config(ca)?.bare_ca),
+        Role::Signer => rotation.with_private(signer_config(ca)?.cosigning),
+        Role::HostCa => rotation,
+    })
+}
+
+/// Records a change of a key, then makes it. Not under a running daemon: it and its signer hold the
+/// key. A crash between the two leaves an entry of a change that the same command still makes.
 fn change_key(
     ca: &Ca,
+    role: &str,
     change: &str,
-    key: &ssh_key::PublicKey,
+    key: &str,
     make: impl FnOnce() -> Result<(), ConfigError>,
 ) -> Result<(), Stop> {
     let _lock = Lock::take(&ca.ledger.database)?;
     let store = Store::open(&ca.ledger.database)?;
     let mut offline = Offline::begin(&store, ca.name.as_str(), SystemClock.now())?;
-    let key = key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
-    let entry = KeyUse { role: "user-ca".to_owned(), change: change.to_owned(), key };
-    offline.append(Kind::Key, &entry)?;
+    let (role, key) = (role.to_owned(), key.trim_end().to_owned());
+    offline.append(Kind::Key, &KeyUse { role, change: change.to_owned(), key })?;
     offline.commit()?;
     Ok(make()?)
 }

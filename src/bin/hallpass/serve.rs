@@ -15,10 +15,12 @@ use hallpass::front::counter::Counter;
 use hallpass::front::{self, Listener};
 use hallpass::ledger::note::{NoteKey, SignatureType};
 use hallpass::ledger::record::{Committed, Ledger, Setup};
+use hallpass::ledger::reserve::Reserve;
 use hallpass::ledger::store::{Lock, Store};
 use hallpass::outside::clock::{Clock, SystemClock};
 use hallpass::outside::manager::Manager;
 use hallpass::outside::tickets::FolderTracker;
+use hallpass::outside::watch::Watch;
 use hallpass::signer::client::Signer;
 use hallpass::signer::{key, spawn};
 
@@ -35,9 +37,11 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
     let writer = runtime.block_on(async {
         let host_key =
             ssh_key::PrivateKey::from_openssh(key::read_secret(&ca.front.host_key)?.as_slice())?;
+        let mut limits = ca.front.limits.clone();
+        front::descriptors::fit(&mut limits)?;
         let door = front::Config {
             login_deadline: Duration::from_secs(ca.front.login_deadline.as_secs()),
-            max_connections: ca.front.max_connections,
+            limits,
             quickack: ca.front.quickack,
             ..front::Config::new(ca.front.listen.clone(), host_key)
         };
@@ -52,6 +56,7 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_secs(60)).await;
+                // Reads the clock too, so that the watch over it sees its pace where nobody asks.
                 counting.desk.record_counts();
             }
         });
@@ -80,9 +85,12 @@ fn open_desk(
     trust: &Trust,
     deciding: Arc<Deciding>,
 ) -> Result<(Desk, JoinHandle<()>), Stop> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Before anything is touched that a running daemon uses.
     let lock = Lock::take(&ca.ledger.database)?;
+    // Before anything needs room: on a full disk this makes some.
+    let reserve = ca.ledger.reserve();
+    let reserve = Reserve::open(&reserve, ca.ledger.reserve_bytes())
+        .map_err(|why| format!("{}: {why}; the disk must be writable", reserve.display()))?;
     if let Some(config) = &ca.signer.spawn {
         start_signer(ca, trust, config)?;
     }
@@ -101,11 +109,18 @@ fn open_desk(
         .map(|key| key.to_bytes())
         .collect::<Result<Vec<_>, _>>()?;
     let keys = Keys { user_ca: user_ca.clone(), bare_ca: bare_ca.clone(), never_subjects };
-    let state = State::rebuild(&Store::open_to_read(&ca.ledger.database)?, clock.now())?;
+    Store::open(&ca.ledger.database)?.settle()?;
+    let state = State::rebuild(&Store::open_to_read(&ca.ledger.database)?, SystemClock.now())?;
+    let watch = Arc::new(Watch::new(state.newest()));
+    if let Some(jump) = watch.read().jump {
+        tracing::error!(why = %jump, "no certificates");
+    }
+    let clock: Arc<dyn Clock> = Arc::clone(&watch) as _;
     let state = Arc::new(Mutex::new(state));
     let folded = Arc::clone(&state);
     let setup = Setup {
         lock,
+        reserve: Some(reserve),
         database: ca.ledger.database.clone(),
         checkpoint: ca.ledger.checkpoint.clone(),
         key: ledger_key,
@@ -114,7 +129,9 @@ fn open_desk(
         clock: Arc::clone(&clock),
     };
     let fold = Box::new(move |entry: Committed<'_>| {
-        folded.lock().unwrap_or_else(PoisonError::into_inner).fold(entry);
+        let mut state = folded.lock().unwrap_or_else(PoisonError::into_inner);
+        state.fold(entry);
+        watch.saw(state.newest());
     });
     let (ledger, writer) = Ledger::open(setup, fold)?;
     let tracker = ca

@@ -206,8 +206,18 @@ pub(crate) struct RecoverWords {
 pub(crate) enum KeyVerb {
     /// Print every key, what it is for, and its fingerprint
     List(At),
-    /// Make the next user CA the one in use; the old one is trusted until it is retired
-    Promote(At),
-    /// End the trust in the user CA that was in use before
-    Retire(At),
+    /// Make the next key of a role, for others to trust before it is used
+    Next(RoleWords),
+    /// Put the next key in use; the old one is trusted until it is retired
+    Promote(RoleWords),
+    /// End the trust in the key that was in use before
+    Retire(RoleWords),
+}
+
+#[derive(Args)]
+pub(crate) struct RoleWords {
+    /// user-ca, bare-ca, host-ca, signer or ledger
+    pub(crate) role: String,
+    #[command(flatten)]
+    pub(crate) at: At,
 }
