@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -13,7 +14,7 @@ use ed25519_dalek::SigningKey;
 
 use super::ConfigError;
 use super::ca::Ca;
-use super::init::{new_key, write_new, write_pair, write_private};
+use super::init::{new_key, write_new, write_private, write_public};
 use crate::ledger::note::{NoteKey, SignatureType, VerifierKey};
 use crate::signer::succeed::next_generation;
 
@@ -37,6 +38,11 @@ fn rename(from: &Path, to: &Path) -> Result<(), ConfigError> {
 
 fn sync(dir: &Path) -> Result<(), ConfigError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|why| failed(dir, &why))
+}
+
+/// Gives a file the owner of another.
+fn own(path: &Path, like: &fs::Metadata) -> Result<(), ConfigError> {
+    chown(path, Some(like.uid()), Some(like.gid())).map_err(|why| failed(path, &why))
 }
 
 /// The ledger's key of the next generation, made beside the one in use. Made once: asked again, it
@@ -161,8 +167,10 @@ impl Rotation {
         path.exists().then_some(path)
     }
 
+    /// Beside the private key in use, under the name of its public half.
     fn next_private(&self) -> PathBuf {
-        beside(&self.next_public, "")
+        let public = beside(&self.next_public, "");
+        self.private.with_file_name(public.file_name().unwrap_or_default())
     }
 
     /// Makes the next key, for others to trust before it is used. Made once.
@@ -171,18 +179,15 @@ impl Rotation {
             return Ok(());
         }
         let key = new_key(&format!("{} (next)", self.name))?;
+        write_private(&self.next_private(), &key)?;
         if self.role != Role::Signer {
-            let dir = self.public.parent().unwrap_or(Path::new("."));
-            let name = self.next_private();
-            let name = name.file_name().map(|name| name.to_string_lossy().into_owned());
-            return write_pair(dir, &name.unwrap_or_default(), &key);
+            return write_public(&self.next_public, &key);
         }
         let secret =
             key.key_data().ed25519().map(|pair| SigningKey::from_bytes(&pair.private.to_bytes()));
         let secret = secret.ok_or_else(|| ConfigError::new("no ed25519 key was made"))?;
         let vkey = NoteKey::new(&self.name, SignatureType::Cosignature, secret)
             .map_err(|why| ConfigError::new(why.to_string()))?;
-        write_private(&self.next_private(), &key)?;
         write_new(&self.next_public, format!("{}\n", vkey.public()).as_bytes())
     }
 
@@ -207,14 +212,26 @@ impl Rotation {
     /// must be started again.
     pub fn promote(&self) -> Result<(), ConfigError> {
         self.may_promote()?;
+        let (private, next) = (&self.private, self.next_private());
+        let used = fs::metadata(private).map_err(|why| failed(private, &why))?;
+        let waited = fs::metadata(&next).map_err(|why| failed(&next, &why))?;
+        let of_two = (used.uid(), used.gid()) != (waited.uid(), waited.gid());
+        if of_two {
+            // The signer's user is to read the key that it will use.
+            own(&next, &used)?;
+        }
         // The order of the renames: at each moment every key that signs is one that is printed.
         rename(&self.public, &beside(&self.public, &format!("_retiring{}", self.end)))?;
-        rename(&self.private, &beside(&self.private, "_retiring"))?;
+        rename(private, &beside(private, "_retiring"))?;
         rename(&self.next_public, &self.public)?;
-        rename(&self.next_private(), &self.private)?;
+        rename(&next, private)?;
+        if of_two {
+            own(&beside(private, "_retiring"), &waited)?;
+        }
         if self.role == Role::UserCa {
             self.make_next()?;
         }
+        sync(private.parent().unwrap_or(Path::new(".")))?;
         sync(self.public.parent().unwrap_or(Path::new(".")))
     }
 

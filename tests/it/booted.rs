@@ -135,10 +135,17 @@ pub fn can_boot() -> bool {
     can
 }
 
-/// The commands of a page, one text for each block that is marked as shell.
-pub fn blocks(page: &Path) -> Vec<String> {
+/// The commands of a section of a page, one text for each block that is marked as shell; the first
+/// section has no heading.
+pub fn blocks(page: &Path, section: &str) -> Vec<String> {
     let page = std::fs::read_to_string(page).unwrap();
-    page.split("\n```sh\n")
+    let mut sections = page.split("\n## ");
+    let text = match section {
+        "" => sections.next(),
+        _ => sections.find(|text| text.lines().next() == Some(section)),
+    };
+    let text = text.unwrap_or_else(|| panic!("no section {section:?}"));
+    text.split("\n```sh\n")
         .skip(1)
         .map(|rest| rest.split("\n```").next().unwrap().to_owned())
         .collect()

@@ -19,6 +19,7 @@ mod keys;
 mod load;
 mod operator;
 mod process;
+mod production;
 mod promises;
 mod readme;
 mod sshd;
