@@ -1,7 +1,7 @@
 //! A machine of this distribution with a booted systemd, in a container on a network that it shares
 //! with one client and nobody else. Needs root.
 //!
-//! The image is made once, by debootstrap, and kept in cargo's folder for tests; a machine writes to memory over it.
+//! The image is made once, by debootstrap, and kept in cargo's folder for tests; a machine's disk is memory over it.
 //! Both networks are nameless and end with their processes, and those end with the test's.
 
 use std::ffi::OsString;
@@ -9,6 +9,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use crate::process::{Daemon, Said, children, run, run_for, signal, until};
 
@@ -19,33 +21,58 @@ pub const ADDRESS: &str = "192.0.2.10";
 const BUILT: &str = "/root/hallpass";
 
 pub struct Machine {
+    /// Has the client's network, and the machine's disk.
+    holder: Daemon,
     container: Daemon,
-    client: Daemon,
     init: u32,
+    start: Vec<OsString>,
+    _disk: TempDir,
 }
 
 impl Machine {
     /// Boots one; `files` are put into the folder where hallpass was built, under these names.
     pub fn boot(files: &[(PathBuf, &str)]) -> Self {
-        let mut nspawn = Command::new("setpriv");
+        let disk = tempfile::Builder::new().prefix("machine-").tempdir().unwrap();
+        // The disk is memory over the image; it is mounted for nobody but the holder.
+        let script = "mount -t tmpfs machine \"$1\"; cd \"$1\"; mkdir upper work root
+            mount -t overlay -o lowerdir=\"$2\",upperdir=upper,workdir=work machine root
+            echo there is a disk >&2; exec sleep 900";
+        let mut holder = Command::new("setpriv");
+        holder.args(["--pdeathsig", "KILL", "unshare", "--net", "--mount", "sh", "-euc", script]);
+        let mut holder = Daemon::start(holder.arg("sh").arg(disk.path()).arg(image()));
+        holder.line("there is a disk");
+
         // Not KILL: the machine would outlive nspawn, which shuts it down at a TERM.
-        nspawn.args(["--pdeathsig", "TERM", "systemd-nspawn", "--quiet", "--boot"]);
-        nspawn.args(["--keep-unit", "--register=no", "--link-journal=no", "--console=pipe"]);
-        nspawn.args(["--private-network", "--machine=web01", "--volatile=overlay"]);
-        nspawn.arg("--directory").arg(image());
+        let mut start: Vec<OsString> =
+            ["--pdeathsig", "TERM", "nsenter", "-m", "-t"].map(Into::into).into();
+        start.push(holder.pid().to_string().into());
+        let nspawn = "systemd-nspawn --quiet --boot --keep-unit --register=no --link-journal=no \
+            --console=pipe --private-network --machine=web01 --directory";
+        start.extend(nspawn.split_whitespace().map(Into::into));
+        start.push(disk.path().join("root").into());
         for (file, name) in files {
             let mut bind = OsString::from("--bind-ro=");
             bind.push(file);
             bind.push(format!(":{BUILT}/{name}"));
-            nspawn.arg(bind);
+            start.push(bind);
         }
-        let container = Daemon::start(&mut nspawn);
-        let mut holder = Command::new("setpriv");
-        holder.args(["--pdeathsig", "KILL", "unshare", "--net", "sleep", "600"]);
-        let mut machine = Self { container, client: Daemon::start(&mut holder), init: 0 };
-        until("a booted systemd", || machine.is_up());
-        machine.connect();
+        let container = Daemon::start(Command::new("setpriv").args(&start));
+        let mut machine = Self { holder, container, init: 0, start, _disk: disk };
+        machine.come_up();
         machine
+    }
+
+    /// Shuts it down in order, and boots it again with what is on its disk.
+    pub fn reboot(&mut self) {
+        self.run("systemctl reboot").ok();
+        until("a machine that is off", || self.container.ended());
+        self.container = Daemon::start(Command::new("setpriv").args(&self.start));
+        self.come_up();
+    }
+
+    fn come_up(&mut self) {
+        until("a booted systemd", || self.is_up());
+        self.connect();
     }
 
     /// Runs a script in the machine, as root, in the folder where hallpass was built.
@@ -58,7 +85,7 @@ impl Machine {
 
     /// A program on the client's network, with this machine's files.
     pub fn outside(&self, program: &str) -> Command {
-        within(self.client.pid(), program)
+        within(self.holder.pid(), program)
     }
 
     /// The process of a service.
@@ -75,8 +102,8 @@ impl Machine {
     }
 
     fn connect(&self) {
-        let ends = [(self.client.pid(), "192.0.2.1"), (self.init, ADDRESS)];
-        let mut link = within(self.client.pid(), "ip");
+        let ends = [(self.holder.pid(), "192.0.2.1"), (self.init, ADDRESS)];
+        let mut link = within(self.holder.pid(), "ip");
         link.args(["link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns"]);
         run(link.arg(self.init.to_string())).ok();
         for (pid, address) in ends {

@@ -22,6 +22,7 @@ mod process;
 mod production;
 mod promises;
 mod readme;
+mod rotation;
 mod sshd;
 mod stories;
 mod systemd;
