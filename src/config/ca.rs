@@ -46,6 +46,9 @@ pub struct Front {
     /// How long a login may take.
     #[serde(default = "Front::default_login_deadline")]
     pub login_deadline: Span,
+    /// How long a client that is logged in may say nothing until it is asked whether it is still there.
+    #[serde(default = "Front::default_keepalive")]
+    pub keepalive: Span,
     /// Whether TCP_QUICKACK is set again after each read until the command runs. Off, a stock client
     /// loses 40 ms to delayed acknowledgements in one login of four.
     #[serde(default = "Front::default_quickack")]
@@ -148,6 +151,9 @@ impl Front {
     fn default_login_deadline() -> Span {
         Span::secs(20)
     }
+    fn default_keepalive() -> Span {
+        Span::secs(20)
+    }
     fn default_quickack() -> bool {
         true
     }
@@ -181,7 +187,13 @@ impl Ledger {
         self.database.with_file_name("reserve")
     }
 
-    /// Its size in bytes.
+    /// Where the daemon says whether certificates are issued, for `hallpass health`: one line,
+    /// `issuing` or `fault: ` and why.
+    pub fn standing(&self) -> PathBuf {
+        self.database.with_file_name("standing")
+    }
+
+    /// The reserve's size in bytes.
     pub fn reserve_bytes(&self) -> u64 {
         self.reserve_mib.saturating_mul(1024 * 1024)
     }

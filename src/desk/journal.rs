@@ -18,7 +18,7 @@ pub(super) fn request(person: Option<&PersonName>, asker: &Asker, ask: &Ask, out
         ),
         Outcome::Refused(refused) => tracing::info!(
             target: "hallpass::audit", outcome = "refused", request = %refused.request, person, account, ticket,
-            reasons = ?refused.reasons, %source, key
+            reasons = refused.reasons.join("; "), %source, key
         ),
         Outcome::Fault(fault) => tracing::info!(
             target: "hallpass::audit", outcome = "fault", request = %fault.request, person, account, ticket,

@@ -90,6 +90,12 @@ impl From<record::Fault> for Stop {
 }
 
 impl Desk {
+    /// Why every certificate is a fault at this moment; `None` while certificates are issued.
+    pub fn fault(&self) -> Option<String> {
+        let jump = self.clock.read().jump.map(|jump| jump.to_string());
+        jump.or_else(|| self.ledger.fault().map(|fault| fault.to_string()))
+    }
+
     /// The owner of a key at this moment.
     pub fn owner(&self, key: &ssh_key::public::KeyData) -> Option<&PersonName> {
         self.deciding.people.owner(key)

@@ -9,6 +9,7 @@ use super::channels::Begun;
 use super::doorman::ANSWERS;
 use super::visit::Answering;
 use super::{Reply, reply};
+use crate::certificate::safe::Safe;
 
 /// Waits for the reply and sends it, unless the peer interrupts it or hangs up first: then the
 /// reply is dropped, and the work goes on without us. No work is a command too long to be one.
@@ -80,7 +81,7 @@ fn for_terminal(text: &[u8]) -> Vec<u8> {
 /// The reply for a command that died. What it died of goes to the journal under the same id.
 fn died(death: &JoinError) -> Reply {
     let id = format!("{:08x}", rand::random::<u32>());
-    tracing::error!(id, death = ?death.to_string(), "a command died");
+    tracing::error!(id, death = %Safe(&death.to_string()), "a command died");
     reply::died(&id)
 }
 

@@ -123,6 +123,9 @@ pub struct Config {
     pub host_key: PrivateKey,
     /// A connection that has not logged in after this time is closed, whatever it is doing.
     pub login_deadline: Duration,
+    /// A client that is logged in and says nothing for so long is asked whether it is still there; one
+    /// that has not answered three times is gone.
+    pub keepalive: Duration,
     /// How many connections there may be, and whose.
     pub limits: Limits,
     /// Acknowledge the client's packets at once until its command runs. Without it one login in
@@ -131,12 +134,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: 20 s to log in, and those of [`Limits`].
+    /// The defaults: 20 s to log in, 20 s until a silent client is asked, and those of [`Limits`].
     pub fn new(listen: Vec<SocketAddr>, host_key: PrivateKey) -> Self {
         Self {
             listen,
             host_key,
             login_deadline: Duration::from_secs(20),
+            keepalive: Duration::from_secs(20),
             limits: Limits::default(),
             quickack: true,
         }

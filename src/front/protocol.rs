@@ -21,9 +21,10 @@ pub(super) fn protocol(config: &Config) -> server::Config {
         // Every client asks first with no method at all, only to learn which there are.
         auth_rejection_time_initial: Some(Duration::ZERO),
         max_auth_attempts: ATTEMPTS,
-        keepalive_interval: Some(KEEPALIVE.max(config.login_deadline + Duration::from_secs(1))),
-        keepalive_max: 3,
-        inactivity_timeout: Some(INACTIVITY.max(3 * config.login_deadline)),
+        keepalive_interval: Some(keepalive(config)),
+        keepalive_max: UNANSWERED,
+        // Should the library forget about a keepalive.
+        inactivity_timeout: Some(keepalive(config) * 5),
         nodelay: true,
         window_size: WINDOW,
         maximum_packet_size: PACKET,
@@ -72,10 +73,12 @@ const ATTEMPTS: usize = 40;
 
 /// How often a silent client is asked whether it is there. Never before login: a client that asks
 /// its user for a passphrase takes the question for a protocol error and gives up.
-const KEEPALIVE: Duration = Duration::from_secs(15);
+fn keepalive(config: &Config) -> Duration {
+    config.keepalive.max(config.login_deadline + Duration::from_millis(100))
+}
 
-/// How long a client may be silent, keepalives unanswered.
-const INACTIVITY: Duration = Duration::from_secs(60);
+/// How many keepalives a client may leave unanswered.
+const UNANSWERED: usize = 3;
 
 /// Bytes a client may send on a channel before we read; nothing it sends there is used.
 const WINDOW: u32 = 64 * 1024;

@@ -208,6 +208,9 @@ impl Visit {
         match end {
             End::Itself(Ok(())) => self.journal("the client left"),
             End::Itself(Err(error)) if left(error) => self.journal("the client left"),
+            End::Itself(Err(russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout)) => {
+                self.journal("it did not answer any more");
+            }
             // Some of these texts hold words of the peer's: the journal escapes them.
             End::Itself(Err(error)) => self.journal(&error.to_string()),
             End::By(ending) => self.journal(ending.disconnect().1),

@@ -9,6 +9,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 
@@ -30,7 +31,7 @@ use crate::certificate::lint::{Flaw, Keys};
 use crate::certificate::time::UnixTime;
 use crate::fault_point;
 use crate::outside::clock::Clock;
-use crate::signer::client::{Batch, Pending, Pipeline, Signer};
+use crate::signer::client::{Batch, Pending, Pipeline, Signer, Standing};
 use crate::signer::protocol::MAX_BATCH;
 
 /// What the writer is asked to record.
@@ -61,6 +62,9 @@ pub type Fold = Box<dyn FnMut(Committed<'_>) + Send>;
 #[derive(Clone)]
 pub struct Ledger {
     queue: SyncSender<Submission>,
+    signer: Standing,
+    /// Whether there was room on the disk when the last batch began.
+    room: Arc<AtomicBool>,
 }
 
 /// What the writer needs.
@@ -105,8 +109,10 @@ impl Ledger {
         let threads = |why: std::io::Error| Fault::Store(StoreError(format!("no thread: {why}")));
         let (queue, submissions) = mpsc::sync_channel(QUEUE);
         let (signer, stage) = setup.signer.start(reader, setup.checkpoint).map_err(threads)?;
-        let Setup { lock, key, keys, clock, reserve, .. } = setup;
-        let writer = Writer { store, edge, key, keys, clock, fold, signer, reserve, room: true };
+        let Setup { lock, key, keys, clock, mut reserve, .. } = setup;
+        let room = Arc::new(AtomicBool::new(reserve.as_mut().is_none_or(Reserve::tend)));
+        let ledger = Self { queue, signer: signer.standing(), room: Arc::clone(&room) };
+        let writer = Writer { store, edge, key, keys, clock, fold, signer, reserve, room };
         let run = move || {
             let _end = OrEnd("ledger");
             let store = writer.run(&submissions);
@@ -118,7 +124,15 @@ impl Ledger {
         };
         let running =
             std::thread::Builder::new().name("ledger".to_owned()).spawn(run).map_err(threads)?;
-        Ok((Self { queue }, running))
+        Ok((ledger, running))
+    }
+
+    /// The fault of every certificate at this moment; `None` while certificates are issued.
+    pub fn fault(&self) -> Option<Fault> {
+        if !self.room.load(Ordering::Relaxed) {
+            return Some(Fault::Full);
+        }
+        self.signer.fault()
     }
 
     /// Records a grant with its certificate and has the certificate signed.
@@ -186,7 +200,7 @@ struct Writer {
     signer: Pipeline,
     reserve: Option<Reserve>,
     /// Whether the reserve was whole when this batch began.
-    room: bool,
+    room: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -210,7 +224,8 @@ impl Writer {
 
     /// Records one batch: all of it is durable when its checkpoint is signed, or none of it exists.
     fn record(&mut self, batch: Vec<Submission>) {
-        self.room = self.reserve.as_mut().is_none_or(Reserve::tend);
+        let room = self.reserve.as_mut().is_none_or(Reserve::tend);
+        self.room.store(room, Ordering::Relaxed);
         let old = self.edge.size();
         let mut made = Vec::with_capacity(batch.len());
         let mut told: Vec<(u64, Kind, Vec<u8>)> = Vec::with_capacity(batch.len());
@@ -304,7 +319,7 @@ impl Writer {
                 made.push(Made::Other(first, reply));
             }
             Submission::Issue(unsigned, reply) => {
-                if !self.room {
+                if !self.room.load(Ordering::Relaxed) {
                     answer(reply, Err(Fault::Full));
                     return Ok(());
                 }

@@ -44,12 +44,10 @@ impl Reserve {
         };
         // The two limits lie apart, or it would be given and taken with every batch.
         if self.whole && free < self.bytes / 4 {
-            let given_back = self.file.set_len(0).and_then(|()| self.file.sync_all());
-            tracing::error!(
-                free,
-                ?given_back,
-                "the disk is full: no certificates until there is room"
-            );
+            tracing::error!(free, "the disk is full: no certificates until there is room");
+            if let Err(why) = self.file.set_len(0).and_then(|()| self.file.sync_all()) {
+                tracing::error!(%why, "the reserve cannot be given back");
+            }
             self.whole = false;
         } else if !self.whole && free >= self.bytes.saturating_add(self.bytes / 2) {
             match self.fill() {

@@ -17,18 +17,29 @@ use crate::certificate::key_id::KeyId;
 use crate::certificate::lint::{Allowance, Keys, lint};
 use crate::certificate::time::{Span, UnixTime};
 
+/// What the signer remembers by itself: its mark and its list.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// How many entries, and their root.
+    pub head: (u64, [u8; 32]),
+    /// The hash of each certificate that it signed, by index.
+    pub signed: BTreeMap<u64, [u8; 32]>,
+}
+
 /// Verifies a database: every entry, every stored tile, the checkpoint over them, and what the signer
-/// has seen where its mark can be read.
+/// has seen and signed where that can be read.
 pub fn database(
     store: &Store,
     checkpoint: &Checkpoint,
     (ledger, signer): (&VerifierKey, &VerifierKey),
-    seen: Option<(u64, [u8; 32])>,
+    seen: Option<Seen>,
 ) -> Result<Report, StoreError> {
     // One view of it all: a daemon may be writing.
     store.begin_reading()?;
+    let (seen, signed) = seen.map(|seen| (seen.head, seen.signed)).unzip();
     let sizes = [checkpoint.head.size].into_iter().chain(seen.map(|(size, _)| size));
     let mut verifier = Verifier::new(sizes, Some(store));
+    verifier.signed = signed.unwrap_or_default();
     store.each_from(0, |row| {
         verifier.entry(&row);
         true
@@ -37,6 +48,10 @@ pub fn database(
         verifier.problem(None, what);
     }
     verifier.checkpoint(checkpoint, ledger, signer);
+    for index in std::mem::take(&mut verifier.replaced) {
+        let what = "is not the certificate that the signer has signed here".to_owned();
+        verifier.problem(Some(index), what);
+    }
     if let Some((size, root)) = seen {
         verifier.head("the signer", size, &root);
     }
@@ -147,6 +162,10 @@ struct Verifier<'a> {
     wanted: BTreeMap<u64, Option<[u8; 32]>>,
     /// Where the tiles are. A full one holds the hashes of its entries: it tells which was changed.
     tiles: Option<&'a Store>,
+    /// What the signer has signed, by index.
+    signed: BTreeMap<u64, [u8; 32]>,
+    /// Where something else stands than what it has signed.
+    replaced: Vec<u64>,
     /// Whether an entry was missing: then no inner node is where it should be.
     gap: bool,
     /// The last tile of each level that was looked at: its index and its bytes.
@@ -165,6 +184,8 @@ impl<'a> Verifier<'a> {
             peaks: Vec::new(),
             wanted: sizes.into_iter().map(|size| (size, None)).collect(),
             tiles,
+            signed: BTreeMap::new(),
+            replaced: Vec::new(),
             gap: false,
             tile: BTreeMap::new(),
             latest: UnixTime::default(),
@@ -239,6 +260,14 @@ impl<'a> Verifier<'a> {
             self.report.certificates += 1;
         } else if second != Some("-") {
             return Err("the leaf has the hash of a certificate and is none".to_owned());
+        }
+        let signed = self.signed.get(&row.index).map(|hash| base64(hash));
+        if signed.is_some_and(|signed| second != Some(&signed)) {
+            self.replaced.push(row.index);
+        }
+        if kind == "succession" {
+            // The signer's user has agreed that they are lost.
+            self.replaced.clear();
         }
         match &row.tbs {
             Some(tbs) if !is_certificate || second != Some(&hash_text(tbs)) => {

@@ -48,7 +48,7 @@ impl Scene {
     }
 
     fn report(&self, checkpoint: &Checkpoint) -> Report {
-        let seen = Some(self.whole.mark());
+        let seen = Some(self.whole.seen());
         verify::database(&self.reader, checkpoint, self.keys(), seen).unwrap()
     }
 
@@ -190,6 +190,26 @@ async fn rows_that_go_come_or_change_places_are_noticed() {
     let newer = "INSERT INTO entry SELECT 6, leaf, tbs, facts FROM entry WHERE idx = 0";
     assert_eq!(scene.after(newer).problems, []);
     assert_eq!(scene.after("").problems, []);
+}
+
+/// Somebody who restored an old copy lets it grow again, past where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_where_a_certificate_was_signed_is_named() {
+    let scene = Scene::with(2, 0).await;
+    let other = refusal(7);
+    scene.set(5, "tbs", None);
+    scene.set(5, "facts", Some(&other));
+    scene.set(5, "leaf", Some(Leaf::other(Kind::Refusal, &other).to_string().as_bytes()));
+    let report = scene.report(&scene.whole.checkpoint());
+    let found: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+    let named = "entry 5: is not the certificate that the signer has signed here".to_owned();
+    assert!(found.contains(&named), "{found:?}");
+    // It was lost, and a generation that the signer's user agreed to begins after it.
+    let agreed = String::from_utf8(other).unwrap().replacen("\"refusal\"", "\"succession\"", 1);
+    let leaf = Leaf::other(Kind::Succession, agreed.as_bytes()).to_string();
+    let after = format!("INSERT INTO entry VALUES (6, '{leaf}', NULL, CAST('{agreed}' AS BLOB))");
+    let report = scene.after(&after);
+    assert!(!names(&report, 5) && !names(&report, 6), "{:?}", report.problems);
 }
 
 /// Somebody who has the database and no key writes an entry anew, with all that hangs on it.

@@ -17,7 +17,7 @@ use super::record::{Committed, Fold, Ledger, Setup};
 use super::recorded::{Certificate, check_signature};
 use super::store::{Lock, Store};
 use super::tree::{Hash, unbase64};
-use super::verify::{self, Report};
+use super::verify::{self, Report, Seen};
 use crate::certificate::blob::Tbs;
 use crate::certificate::draft::{Stamp, Texts, Unsigned};
 use crate::certificate::sample::{NOW, ed25519, keys};
@@ -26,7 +26,7 @@ use crate::decide::{Decision, Policy, World, decide};
 use crate::outside::clock::Stopped;
 use crate::outside::manager::Manager;
 use crate::signer::client::Signer;
-use crate::signer::mark::MarkFile;
+use crate::signer::mark::{self, MarkFile};
 use crate::signer::protocol::{Answer, receive, send};
 use crate::signer::serve::serve;
 use crate::signer::trial::{Trial, ledger_key, signer_vkey};
@@ -202,6 +202,13 @@ impl Whole {
         (mark.size, mark.root.0)
     }
 
+    /// All that the signer remembers.
+    pub(crate) fn seen(&self) -> Seen {
+        let list = mark::read_list(&self.trial.path("list")).unwrap();
+        let signed = list.into_iter().map(|signed| (signed.index, signed.tbs.0)).collect();
+        Seen { head: self.mark(), signed }
+    }
+
     /// Waits until the signer has seen so many entries.
     pub(crate) fn wait_for_mark(&self, size: u64) {
         let start = Instant::now();
@@ -257,7 +264,7 @@ impl Whole {
     pub(crate) fn verify(&self) -> Report {
         let checkpoint = self.checkpoint();
         let keys = (ledger_key().public().clone(), signer_vkey());
-        let seen = Some(self.mark());
+        let seen = Some(self.seen());
         verify::database(&self.reader(), &checkpoint, (&keys.0, &keys.1), seen).unwrap()
     }
 }

@@ -149,10 +149,26 @@ struct Shared {
 #[derive(Debug)]
 pub struct Ended;
 
+/// Whether the signer signs.
+#[derive(Clone)]
+pub struct Standing(Arc<Shared>);
+
+impl Standing {
+    /// The fault of every certificate as long as it does not; `None` while it does.
+    pub fn fault(&self) -> Option<Fault> {
+        lock(&self.0.down).as_ref().map(Failure::fault)
+    }
+}
+
 impl Pipeline {
     /// The fault of every certificate as long as the signer does not sign; `None` while it does.
     pub fn fault(&self) -> Option<Fault> {
         lock(&self.shared.down).as_ref().map(Failure::fault)
+    }
+
+    /// The same, for others who want to know.
+    pub fn standing(&self) -> Standing {
+        Standing(Arc::clone(&self.shared))
     }
 
     /// Hands a committed batch on, and waits where too many are on their way.

@@ -197,13 +197,8 @@ impl ListFile {
             file.set_len(length - torn)?;
             file.sync_data()?;
         }
-        let text = String::from_utf8_lossy(tail.get(..whole).unwrap_or_default()).into_owned();
         // The first line of a tail may be cut; every line of a whole file must be readable.
-        let lines = text.lines().skip(usize::from(from > 0));
-        let read: Option<Vec<Signed>> = lines.map(read_line).collect();
-        let signed = read.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "a damaged line in the signer's list")
-        })?;
+        let signed = read_lines(tail.get(..whole).unwrap_or_default(), from > 0)?;
         let last = signed.last().map(|signed| signed.index);
         Ok((Self { file, length: length - torn, last }, signed))
     }
@@ -237,6 +232,24 @@ fn line(signed: &Signed) -> String {
     let principals: Vec<String> = signed.principals.iter().map(ToString::to_string).collect();
     let Signed { index, time, tbs, person, .. } = signed;
     format!("{index} {time} {} {person} {}\n", tbs.to_base64(), principals.join(","))
+}
+
+/// Reads the whole list, to compare with it. A line without its end is not durable yet.
+pub fn read_list(path: &Path) -> io::Result<Vec<Signed>> {
+    let bytes = std::fs::read(path)?;
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    read_lines(bytes.get(..whole).unwrap_or_default(), false)
+}
+
+fn read_lines(bytes: &[u8], first_is_cut: bool) -> io::Result<Vec<Signed>> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.lines().skip(usize::from(first_is_cut));
+    let damaged = "a damaged line in the signer's list";
+    lines
+        .map(|line| {
+            read_line(line).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, damaged))
+        })
+        .collect()
 }
 
 fn read_line(line: &str) -> Option<Signed> {
@@ -327,7 +340,13 @@ mod tests {
         std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
         let (list, after) = ListFile::open(&path).unwrap();
         assert_eq!((after, list.last()), (vec![signed(3), signed(4)], Some(4)));
+        std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+        assert_eq!(
+            read_list(&path).unwrap(),
+            [signed(3), signed(4)],
+            "beside a signer that writes"
+        );
         std::fs::write(&path, b"nonsense\n").unwrap();
-        assert!(ListFile::open(&path).is_err());
+        assert!(ListFile::open(&path).is_err() && read_list(&path).is_err());
     }
 }

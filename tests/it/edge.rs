@@ -215,6 +215,41 @@ fn memory(ca: &Ca) -> u64 {
 }
 
 #[test]
+fn whoever_does_not_answer_any_more_is_gone_and_whoever_answers_stays() {
+    // Ana holds a connection open and types nothing. Bob does too, and closes his laptop's lid: no
+    // packet says that he is gone.
+    let ca = Ca::start_with(|dir| {
+        bend(dir, "login_deadline = \"20s\"", "login_deadline = \"1s\"");
+        bend(dir, "keepalive = \"20s\"", "keepalive = \"1s\"");
+    });
+    let hold = |person: &str| {
+        let mut ssh = ca.client(person);
+        ssh.args(["-M", "-S"]).arg(ca.dir().join(format!("{person}.socket")));
+        ssh.args(["-N", "ca"]).stdin(Stdio::null()).stderr(Stdio::null());
+        let child = ssh.spawn().unwrap();
+        until("the connection", || {
+            let mut ssh = ca.client(person);
+            ssh.arg("-S").arg(ca.dir().join(format!("{person}.socket")));
+            run(ssh.args(["-O", "check", "ca"])).code == 0
+        });
+        child
+    };
+    let (mut ana, bob) = (hold("ana"), hold("bob"));
+    signal(bob.id(), "STOP");
+    let gone = || {
+        let ended = |line: &String| line.contains("connection ended") && line.contains("\"bob\"");
+        ca.daemon.log().into_iter().find(ended)
+    };
+    until("bob's end", || gone().is_some());
+    assert!(gone().unwrap().contains("it did not answer"), "{:?}", gone());
+    assert!(ana.try_wait().unwrap().is_none(), "{:#?}", ca.daemon.log());
+    for mut child in [ana, bob] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
 fn at_a_restart_a_person_is_told_what_to_type_again() {
     // The signer hangs, and with it ana's request; the operator restarts the daemon meanwhile.
     let mut ca = Ca::start();

@@ -4,7 +4,7 @@
 //! user under another name, by libnss-wrapper. `AuthorizedKeysFile none`, or a developer's own key
 //! would make a test pass.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -32,6 +32,8 @@ impl Sshd {
         let dir = tempfile::Builder::new().prefix("sshd-").tempdir().unwrap();
         let at = |file: &str| dir.path().join(file);
         key_pair(dir.path(), "host", &["ed25519"]);
+        let host_key = std::fs::read_to_string(at("host.pub")).unwrap();
+        std::fs::write(at("known_hosts"), format!("{name} {host_key}")).unwrap();
         std::fs::write(at("ca.pub"), trusted).unwrap();
         std::fs::write(at("principals"), principals).unwrap();
         let id = |what: &str| run(Command::new("id").arg(what)).ok().trim().to_owned();
@@ -83,9 +85,7 @@ impl Sshd {
 
     /// Stock ssh that knows this host.
     pub fn client(&self, key: &Path) -> Command {
-        let host_key = std::fs::read_to_string(self.dir.path().join("host.pub")).unwrap();
-        let known: PathBuf = self.dir.path().join("known_hosts");
-        std::fs::write(&known, format!("{} {host_key}", self.name)).unwrap();
+        let known = self.dir.path().join("known_hosts");
         let mut ssh = Command::new("ssh");
         ssh.args([
             "-F",

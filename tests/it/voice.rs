@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::ca::Ca;
-use crate::process::{Said, run};
+use crate::process::{Said, run, until};
 
 fn check(said: &Said, code: i32, out: &str, err: &str) {
     assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (code, out, err), "{said:?}");
@@ -59,6 +59,15 @@ fn refusals_say_whose_doing_it_is_and_what_is_next() {
     ] {
         let said = ca.ssh(person, &[words]);
         check(&said, 1, "", &format!("hallpass: refused: {reason}\nhint: {hint}\n"));
+        // The journal has the same sentence.
+        let told = |line: &String| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            (line["target"] == "hallpass::audit").then_some(line)
+        };
+        until("the journal", || {
+            let line = ca.daemon.log().iter().filter_map(told).next_back();
+            line.is_some_and(|line| line["outcome"] == "refused" && line["reasons"] == reason)
+        });
     }
 }
 

@@ -5,11 +5,14 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
+use hallpass::certificate::safe::Safe;
 use hallpass::config::ca::Ca;
 use hallpass::config::trust::Trust;
 use hallpass::ledger::checkpoint::Checkpoint;
+use hallpass::ledger::reserve;
 use hallpass::ledger::store::Store;
 
+use crate::operate::size;
 use crate::{Stop, count, print};
 
 /// How long the door may take to say what it is.
@@ -20,7 +23,12 @@ const BEHIND: u64 = 512;
 
 pub(crate) fn health(path: &Path) -> Result<(), Stop> {
     let ca = Ca::load(path)?;
-    let findings = [("door", door(&ca)), ("ledger", ledger(&ca))];
+    let findings = [
+        ("door", door(&ca)),
+        ("certificates", certificates(&ca)),
+        ("ledger", ledger(&ca)),
+        ("disk", disk(&ca)),
+    ];
     for (what, finding) in &findings {
         match finding {
             Ok(well) => print(&format!("ok    {what}: {well}\n")),
@@ -43,6 +51,26 @@ fn door(ca: &Ca) -> Result<String, String> {
         }
     }
     Ok(count(ca.front.listen.len(), "address answers", "addresses answer"))
+}
+
+/// The daemon says that it issues certificates.
+fn certificates(ca: &Ca) -> Result<String, String> {
+    let path = ca.ledger.standing();
+    let text = std::fs::read_to_string(&path)
+        .map_err(|why| format!("{}: {why}; hallpass serve writes it", path.display()))?;
+    match text.trim_end() {
+        "issuing" => Ok("are issued".to_owned()),
+        fault => Err(Safe(fault).to_string()),
+    }
+}
+
+/// There is room beside the reserve.
+fn disk(ca: &Ca) -> Result<String, String> {
+    let free = reserve::free(&ca.ledger.database).map_err(|why| why.to_string())?;
+    if free < ca.ledger.reserve_bytes() {
+        return Err(format!("nearly full: {} left, certificates stop", size(free)));
+    }
+    Ok(format!("{} free besides the reserve", size(free)))
 }
 
 /// The newest checkpoint is signed and cosigned, and covers what is there.

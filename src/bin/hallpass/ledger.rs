@@ -9,13 +9,17 @@ use hallpass::config::trust::Trust;
 use hallpass::ledger::checkpoint::Checkpoint;
 use hallpass::ledger::export;
 use hallpass::ledger::store::Store;
-use hallpass::ledger::verify::{self, Report};
+use hallpass::ledger::verify::{self, Report, Seen};
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::mark;
 
 use crate::{Stop, count, print, say};
 
-pub(crate) fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
+pub(crate) fn verify(
+    path: &Path,
+    export: Option<&Path>,
+    signer: Option<&Path>,
+) -> Result<(), Stop> {
     let ca = Ca::load(path)?;
     let trust = Trust::load(&ca)?;
     let report = match export {
@@ -26,14 +30,29 @@ pub(crate) fn verify(path: &Path, export: Option<&Path>) -> Result<(), Stop> {
                 format!("{}: {why}; hallpass serve writes it", ca.ledger.checkpoint.display())
             })?;
             let checkpoint = Checkpoint::parse(&text)?;
-            // The signer's mark is another user's in production; where it can be read it is compared.
-            let signer = ca.signer.spawn.as_ref().and_then(|path| SignerConfig::load(path).ok());
-            let seen = signer.and_then(|signer| mark::read(&signer.mark_file()).ok());
-            let seen = seen.map(|mark| (mark.size, mark.root.0));
+            let seen = match (signer, &ca.signer.spawn) {
+                (Some(path), _) => Some(seen(path)?),
+                // Another user's memory: where it can be read it is compared.
+                (None, Some(path)) => seen(path).ok(),
+                (None, None) => None,
+            };
             verify::database(&store, &checkpoint, (&trust.ledger, &trust.signer), seen)?
         }
     };
     tell(&report)
+}
+
+/// What the signer of this `signer.toml` remembers.
+fn seen(config: &Path) -> Result<Seen, String> {
+    let config = SignerConfig::load(config)?;
+    let say = |path: &Path, why: std::io::Error| format!("{}: {why}", path.display());
+    let (mark, list) = (config.mark_file(), config.list_file());
+    // The list first: a signer that signs meanwhile moves both, and nothing is on the list that is
+    // not in the ledger.
+    let signed = mark::read_list(&list).map_err(|why| say(&list, why))?;
+    let mark = mark::read(&mark).map_err(|why| say(&mark, why))?;
+    let signed = signed.into_iter().map(|signed| (signed.index, signed.tbs.0)).collect();
+    Ok(Seen { head: (mark.size, mark.root.0), signed })
 }
 
 /// An export, with public keys alone: nothing of the CA's is needed.

@@ -61,8 +61,8 @@ fn main() -> ExitCode {
             signer: Some(signer),
             ..
         }) => ledger::verify_alone(&export, &ledger, &signer),
-        Verb::Ledger(LedgerVerb::Verify { export, at, .. }) => {
-            ledger::verify(&at.config, export.as_deref())
+        Verb::Ledger(LedgerVerb::Verify { export, signer_config, at, .. }) => {
+            ledger::verify(&at.config, export.as_deref(), signer_config.as_deref())
         }
         Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
         Verb::Ledger(LedgerVerb::Recover(words)) => recover::recover(&words),

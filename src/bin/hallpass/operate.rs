@@ -110,7 +110,7 @@ fn check_disk(ca: &Ca) -> Result<(), Stop> {
 }
 
 /// A number of bytes for people.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let unit = units.into_iter().find(|(unit, _)| bytes >= *unit);
     unit.map_or(format!("{bytes} B"), |(unit, name)| format!("{} {name}", bytes / unit))

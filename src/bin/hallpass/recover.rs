@@ -128,7 +128,7 @@ pub(crate) fn promote(words: &RoleWords) -> Result<(), Stop> {
             &ca,
             "rotation of the ledger's key",
             None,
-            words.signer.as_deref(),
+            words.signer_config.as_deref(),
             "",
         );
     }
@@ -165,7 +165,7 @@ const LEDGER: &str = "ledger";
 /// The files of a role, the private ones where `signer.toml` has them.
 fn rotation(ca: &Ca, words: &RoleWords) -> Result<Rotation, Stop> {
     let role = words.role.parse()?;
-    let signer = signer_config(ca, words.signer.as_deref())?;
+    let signer = signer_config(ca, words.signer_config.as_deref())?;
     let private = match role {
         Role::UserCa => signer.user_ca,
         Role::BareCa => signer.bare_ca,
@@ -228,7 +228,7 @@ pub(crate) fn emergency(path: &Path, file: &Path, reason: &str) -> Result<(), St
 fn signer_config(ca: &Ca, said: Option<&Path>) -> Result<SignerConfig, Stop> {
     let path = said.or(ca.signer.spawn.as_deref());
     let path = path.ok_or(
-        "the signer is a service of its own: as root, --signer names its configuration, \
+        "the signer is a service of its own: as root, --signer-config names its file, \
          /etc/hallpass-signer/signer.toml",
     )?;
     Ok(SignerConfig::load(path)?)

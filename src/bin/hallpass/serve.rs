@@ -1,12 +1,13 @@
 //! `serve`: the daemon put together, in the order in which a start must go.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hallpass::certificate::lint::Keys;
 use hallpass::config::ca::Ca;
+use hallpass::config::edit::replace;
 use hallpass::config::trust::Trust;
 use hallpass::config::{Config, Deciding};
 use hallpass::desk::Desk;
@@ -41,6 +42,7 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         front::descriptors::fit(&mut limits)?;
         let door = front::Config {
             login_deadline: Duration::from_secs(ca.front.login_deadline.as_secs()),
+            keepalive: Duration::from_secs(ca.front.keepalive.as_secs()),
             limits,
             quickack: ca.front.quickack,
             ..front::Config::new(ca.front.listen.clone(), host_key)
@@ -60,6 +62,7 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
                 counting.desk.record_counts();
             }
         });
+        tokio::spawn(tell_standing(Arc::clone(&desk), ca.ledger.standing()));
         for address in listener.addresses() {
             say(&format!("{} listens on {address}", ca.name));
         }
@@ -167,6 +170,24 @@ async fn show_life(mut manager: Manager, every: Duration, ledger: Ledger) {
             Err(why) => tracing::warn!(%why, "no sign of life for the service manager"),
         }
         tokio::time::sleep(every).await;
+    }
+}
+
+/// Keeps the file that says whether certificates are issued.
+async fn tell_standing(desk: Arc<Counter>, file: PathBuf) {
+    let mut told = None;
+    loop {
+        let standing =
+            desk.desk.fault().map_or("issuing".to_owned(), |why| format!("fault: {why}"));
+        if told.as_ref() != Some(&standing) {
+            let (path, text) = (file.clone(), format!("{standing}\n"));
+            match tokio::task::spawn_blocking(move || replace(&path, text.as_bytes())).await {
+                Ok(Ok(())) => told = Some(standing),
+                Ok(Err(why)) => tracing::warn!(%why, "health cannot be told"),
+                Err(_) => return,
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

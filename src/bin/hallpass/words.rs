@@ -168,6 +168,9 @@ pub(crate) enum LedgerVerb {
         /// The signer's verifier key
         #[arg(long, value_name = "VKEY", requires = "ledger")]
         signer: Option<String>,
+        /// The signer's signer.toml, to compare with its mark and list where another user has them
+        #[arg(long, value_name = "FILE", conflicts_with = "export")]
+        signer_config: Option<PathBuf>,
         #[command(flatten)]
         at: At,
     },
@@ -220,7 +223,7 @@ pub(crate) struct RoleWords {
     pub(crate) role: String,
     /// The signer's configuration, where it is a service of its own
     #[arg(long, value_name = "SIGNER.TOML")]
-    pub(crate) signer: Option<PathBuf>,
+    pub(crate) signer_config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) at: At,
 }

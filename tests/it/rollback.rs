@@ -1,0 +1,164 @@
+//! A ledger that was put back: by whoever restored last night's copy, or by somebody who wants an
+//! entry forgotten. The signer remembers; nobody gets a certificate, and the entry is named.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::ca::Ca;
+use crate::process::{Said, run, until};
+
+/// What of a stopped CA's state is the daemon's: everything but the signer's mark and list.
+const DAEMONS: [&str; 4] = ["ledger.db", "ledger.db-wal", "ledger.db-shm", "checkpoint"];
+
+/// A copy of it, as whoever can read the disk has one.
+fn keep(ca: &Ca, copy: &Path) {
+    std::fs::create_dir(copy).unwrap();
+    for name in DAEMONS {
+        let from = ca.file("state").join(name);
+        if from.exists() {
+            std::fs::copy(from, copy.join(name)).unwrap();
+        }
+    }
+}
+
+/// The copy takes the ledger's place.
+fn put_back(ca: &Ca, copy: &Path) {
+    for name in DAEMONS {
+        std::fs::remove_file(ca.file("state").join(name)).ok();
+        if copy.join(name).exists() {
+            std::fs::copy(copy.join(name), ca.file("state").join(name)).unwrap();
+        }
+    }
+}
+
+fn issued(ca: &Ca) {
+    assert_eq!(ca.ssh("ana", &["deploy@web01", "OPS-7"]).code, 0);
+}
+
+/// A refusal, which is an entry like any other.
+fn refused(ca: &Ca, person: &str) {
+    let said = ca.ssh(person, &["deploy@web01", "OPS-404"]);
+    assert_eq!(said.code, 1, "{said:?}");
+}
+
+/// Certificates are a fault that names the command.
+fn lost(ca: &Ca) {
+    let said = ca.ssh("ana", &["deploy@web01", "OPS-7"]);
+    assert!(said.code == 75 && said.err.contains("hallpass ledger recover"), "{said:?}");
+}
+
+fn verify(ca: &Ca) -> Said {
+    ca.operator(&["ledger", "verify"])
+}
+
+/// How many entries there are. Each is in its export only once it is under a cosigned checkpoint.
+fn entries(ca: &Ca) -> usize {
+    ca.entries().len()
+}
+
+#[test]
+fn an_old_copy_is_noticed_and_the_first_entry_that_is_gone_named() {
+    let mut ca = Ca::start();
+    issued(&ca);
+    assert_eq!(ca.daemon.stop(), 0);
+    let (copy, size) = (ca.dir().join("copy"), entries(&ca));
+    keep(&ca, &copy);
+    ca.restart_after_stop();
+    issued(&ca);
+    assert_eq!(ca.daemon.stop(), 0);
+    let all = entries(&ca);
+    put_back(&ca, &copy);
+    let said = verify(&ca);
+    let named = format!("entry {size}: is missing: the signer has seen {all} entries");
+    assert!(said.code == 1 && said.err.contains(&named), "{said:?}");
+    ca.restart_after_stop();
+    lost(&ca);
+    // The door answers and people are refused and told who they are: health says that it is not well.
+    until("health", || {
+        let said = ca.operator(&["health"]);
+        let named = said.out.lines().find(|line| line.starts_with("FAIL  certificates: fault: "));
+        said.code == 1 && named.is_some_and(|line| line.contains("hallpass ledger recover"))
+    });
+}
+
+#[test]
+fn an_old_copy_that_grew_past_the_mark_by_refusals_alone_is_noticed() {
+    // Mallory restores the copy of before bob's certificate, and lets people be refused until the
+    // ledger is longer than the signer has ever seen it: no size gives her away.
+    let mut ca = Ca::start();
+    issued(&ca);
+    assert_eq!(ca.daemon.stop(), 0);
+    let (copy, size) = (ca.dir().join("copy"), entries(&ca));
+    keep(&ca, &copy);
+    ca.restart_after_stop();
+    issued(&ca);
+    assert_eq!(ca.daemon.stop(), 0);
+    let all = entries(&ca);
+    put_back(&ca, &copy);
+    ca.restart_after_stop();
+    for person in ["ana", "bob", "vera", "ana", "bob", "vera"] {
+        refused(&ca, person);
+    }
+    lost(&ca);
+    ca.restart();
+    lost(&ca);
+    assert_eq!(ca.daemon.stop(), 0);
+    let said = verify(&ca);
+    assert!(said.out.starts_with(&format!("invalid: {} entries", size + 6)), "{said:?}");
+    assert!(size + 6 > all);
+    // The grant was the first entry to go, the certificate the second.
+    let named = format!(
+        "entry {}: is not the certificate that the signer has signed here\n\
+         hallpass: the first {all} entries are not those that the signer has seen\n",
+        size + 1
+    );
+    assert!(said.code == 1 && said.err.contains(&named), "{said:?}");
+
+    // Who is on call has no better copy and begins a generation; its reason stands where it began.
+    let said =
+        ca.operator(&["ledger", "recover", "--accept-loss", "--reason", "put back by night"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let (config, succession) = (ca.file("signer.toml"), ca.file("state/succession"));
+    let mut succeed = Command::new(env!("CARGO_BIN_EXE_hallpass-signer"));
+    succeed.arg("succeed").arg("--config").arg(config).arg("--checkpoint").arg(succession);
+    assert_eq!(run(&mut succeed).code, 0);
+    ca.restart_after_stop();
+    issued(&ca);
+    assert_eq!(verify(&ca).code, 0);
+}
+
+#[test]
+fn a_copy_that_lacks_only_an_entry_after_the_last_certificate_is_noticed() {
+    // What bob wants forgotten is no certificate: here it is that he was refused, tomorrow a lock.
+    let mut ca = Ca::start();
+    issued(&ca);
+    assert_eq!(ca.daemon.stop(), 0);
+    let (copy, size) = (ca.dir().join("copy"), entries(&ca));
+    keep(&ca, &copy);
+    ca.restart_after_stop();
+    refused(&ca, "bob");
+    assert_eq!(ca.daemon.stop(), 0);
+    put_back(&ca, &copy);
+    let said = verify(&ca);
+    let named = format!("entry {size}: is missing: the signer has seen {} entries", size + 1);
+    assert!(said.code == 1 && said.err.contains(&named), "{said:?}");
+    ca.restart_after_stop();
+    lost(&ca);
+
+    // The signer's user may have another folder, which the daemon's configuration does not name.
+    assert_eq!(ca.daemon.stop(), 0);
+    let config = std::fs::read_to_string(ca.file("ca.toml")).unwrap();
+    let apart: String = config
+        .lines()
+        .filter(|line| !line.starts_with("spawn"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert_ne!(apart.len(), config.len());
+    std::fs::write(ca.file("ca.toml"), apart).unwrap();
+    assert_eq!(verify(&ca).code, 0, "nobody told it");
+    let signer = ca.file("signer.toml");
+    let said = ca.operator(&["ledger", "verify", "--signer-config", signer.to_str().unwrap()]);
+    assert!(said.code == 1 && said.err.contains(&named), "{said:?}");
+    std::fs::remove_file(ca.file("state/signer/list")).unwrap();
+    let said = ca.operator(&["ledger", "verify", "--signer-config", signer.to_str().unwrap()]);
+    assert!(said.code == 75 && said.err.contains("state/signer/list"), "{said:?}");
+}
