@@ -25,6 +25,7 @@ mod promotion;
 mod readme;
 mod rollback;
 mod rotation;
+mod site;
 mod sshd;
 mod stories;
 mod systemd;

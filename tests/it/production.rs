@@ -1,164 +1,11 @@
 //! The units under a real systemd: the very commands that `systemd/README.md` prints lead from a clean
 //! Debian machine to a login, and through everything that may happen to it afterwards.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
-use tempfile::TempDir;
-
-use crate::booted::{ADDRESS, Machine, blocks, can_boot};
-use crate::process::{LONG, Said, key_pair, repository, run, run_with_input, until};
-
-/// The commands of a section of the page.
-fn page(section: &str) -> Vec<String> {
-    blocks(&repository("systemd/README.md"), section)
-}
-
-/// The one block of a section.
-fn block(section: &str) -> String {
-    let [block] = &page(section)[..] else { panic!("{section}: more than one block") };
-    block.clone()
-}
-
-/// The machine of the page, which is CA and server at once, and ana outside.
-pub struct Site {
-    pub machine: Machine,
-    dir: TempDir,
-}
-
-impl Site {
-    /// Follows the page to its end.
-    fn install() -> Self {
-        let dir = tempfile::Builder::new().prefix("site-").tempdir().unwrap();
-        key_pair(dir.path(), "ana", &["ed25519"]);
-        let machine = clean_machine(&[(dir.path().join("ana.pub"), "ana.pub")]);
-        let steps = page("");
-        assert_eq!(steps.len(), 8, "{steps:#?}");
-        let mut printed = String::new();
-        for step in &steps[..6] {
-            if step.starts_with("systemd/install") {
-                it_stops_at_a_surprise_and_goes_on_from_there(&machine, step);
-            }
-            let said = machine.run(step);
-            assert_eq!(said.code, 0, "{step}\n{said:?}");
-            printed += &said.err;
-        }
-        let site = Self { machine, dir };
-        let mut known = printed.lines().filter_map(|line| line.split_once("known_hosts: "));
-        site.know(known.next().unwrap().1);
-        let said = site.laptop(&steps[6]);
-        assert_eq!(said.code, 0, "{said:?}");
-        // Once: newer sshds keep out for a while who fails again and again.
-        assert_ne!(site.ssh(&["deploy@web01", "true"]).code, 0, "in without a certificate");
-        site.machine.run(&steps[7]).ok();
-        site
-    }
-
-    /// What ana knows of the door and of web01, and how she writes to both.
-    fn know(&self, door: &str) {
-        let server = self.machine.run("cat /etc/ssh/ssh_host_ed25519_key.pub").ok();
-        let path = self.dir.path().join("known_hosts");
-        std::fs::write(&path, format!("{door}\nweb01 {server}")).unwrap();
-        let config = format!(
-            "Host ca\n  HostName {ADDRESS}\n  Port 2222\n\
-             Host web01\n  HostName {ADDRESS}\n  HostKeyAlias web01\n\
-             Host *\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  BatchMode yes\n\
-             \x20 LogLevel ERROR\n  StrictHostKeyChecking yes\n  UserKnownHostsFile {}\n\
-             \x20 ConnectTimeout 5\n",
-            self.dir.path().join("ana").display(),
-            path.display()
-        );
-        std::fs::write(self.dir.path().join("ssh_config"), config).unwrap();
-    }
-
-    /// Runs the page's lines for a laptop; ana's own configuration stands for `~/.ssh/config`.
-    fn laptop(&self, lines: &str) -> Said {
-        let config = self.dir.path().join("ssh_config");
-        let script = format!("ssh() {{ command ssh -F {} \"$@\"; }}\n{lines}", config.display());
-        run(self.machine.outside("sh").args(["-euc", &script]).current_dir(self.dir.path()))
-    }
-
-    fn ssh_command(&self, words: &[&str]) -> Command {
-        let mut ssh = self.machine.outside("ssh");
-        ssh.arg("-F").arg(self.dir.path().join("ssh_config")).args(words);
-        ssh
-    }
-
-    fn ssh(&self, words: &[&str]) -> Said {
-        run(&mut self.ssh_command(words))
-    }
-
-    /// Asks until there is a certificate, logs in with it, and gives what the CA said.
-    fn log_in(&self) -> String {
-        let begun = Instant::now();
-        let mut said = self.ssh(&["ca", "deploy@web01"]);
-        while said.code != 0 {
-            assert!(
-                begun.elapsed() < LONG,
-                "{said:?}\n{}\n{}",
-                self.journal("hallpass"),
-                self.journal("hallpass-signer")
-            );
-            said = self.ssh(&["ca", "deploy@web01"]);
-        }
-        std::fs::write(self.certificate(), said.out).unwrap();
-        let option = format!("CertificateFile={}", self.certificate().display());
-        let login = self.ssh(&["-o", &option, "deploy@web01", "id", "-un"]);
-        assert_eq!(login.out, "deploy\n", "{login:?}");
-        said.err
-    }
-
-    fn certificate(&self) -> PathBuf {
-        self.dir.path().join("web01-cert.pub")
-    }
-
-    /// The serial of the last certificate.
-    fn serial(&self) -> u64 {
-        let shown = run(Command::new("ssh-keygen").arg("-Lf").arg(self.certificate())).ok();
-        let line = shown.lines().find_map(|line| line.trim().strip_prefix("Serial: "));
-        line.unwrap().parse().unwrap()
-    }
-
-    /// Sends a signal to a service's process; another one must take its place.
-    fn strike(&self, service: &str, signal: &str) {
-        let before = self.machine.pid(service);
-        assert_ne!(before, 0, "{service} is not running: {}", self.journal(service));
-        self.machine.run(&format!("kill -{signal} {before}")).ok();
-        until(&format!("{service} after {signal}"), || {
-            ![0, before].contains(&self.machine.pid(service))
-        });
-    }
-
-    fn journal(&self, service: &str) -> String {
-        self.machine.run(&format!("journalctl --no-pager -o cat -u {service}")).out
-    }
-
-    /// A folder of the machine's, brought to this one.
-    fn fetch(&self, folder: &str, into: &str) -> PathBuf {
-        let packed = self.machine.run(&format!("tar -cz -C {folder} . | base64")).ok();
-        let path = self.dir.path().join(into);
-        std::fs::create_dir(&path).unwrap();
-        let unpack = format!("base64 -d | tar -xz --no-same-owner -C {}", path.display());
-        run_with_input(Command::new("sh").args(["-euc", &unpack]), &packed).ok();
-        path
-    }
-}
-
-/// A machine on which hallpass was just built, with a server's account on it.
-fn clean_machine(more: &[(PathBuf, &str)]) -> Machine {
-    let mut files = vec![
-        (env!("CARGO_BIN_EXE_hallpass").into(), "target/release/hallpass"),
-        (env!("CARGO_BIN_EXE_hallpass-signer").into(), "target/release/hallpass-signer"),
-        (repository("systemd"), "systemd"),
-    ];
-    files.extend_from_slice(more);
-    let machine = Machine::boot(&files);
-    let account = "mkdir -p /media/offline; useradd -m -s /bin/sh -p '*' deploy
-        echo AuthorizedKeysFile none > /etc/ssh/sshd_config.d/test.conf";
-    machine.run(account).ok();
-    machine
-}
+use crate::booted::can_boot;
+use crate::process::{repository, run, until};
+use crate::site::{Site, block, clean_machine};
 
 #[test]
 fn under_a_real_systemd_people_get_in_whatever_happens() {
@@ -277,19 +124,6 @@ fn each_process_has_its_own_and_nothing_else(site: &Site) {
             |what: &str| site.machine.run(&format!("runuser -u hallpass -- test {what} {path}"));
         assert!(can("-r").code == 0 && can("-w").code != 0, "{path}");
     }
-}
-
-fn it_stops_at_a_surprise_and_goes_on_from_there(machine: &Machine, install: &str) {
-    let surprise = "/etc/hallpass/hosts.toml";
-    machine.run(&format!("mkdir /etc/hallpass; echo mine > {surprise}")).ok();
-    let said = machine.run(install);
-    assert!(
-        said.code == 1 && said.err.contains("is there already, and is another one"),
-        "{said:?}"
-    );
-    // Half of it is in place, and nothing is lost.
-    let kept = "test -e /etc/hallpass-signer/keys/user_ca -a -e /run/hallpass-init/keys/user_ca";
-    machine.run(&format!("{kept}; rm {surprise}")).ok();
 }
 
 fn it_is_installed_once(site: &Site) {
