@@ -90,6 +90,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 pub struct Daemon {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    reader: std::thread::JoinHandle<()>,
 }
 
 impl Daemon {
@@ -100,10 +101,10 @@ impl Daemon {
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, kept) =
             (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&log));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line))
         });
-        Self { child, log }
+        Self { child, log, reader }
     }
 
     /// Its process id.
@@ -133,9 +134,14 @@ impl Daemon {
         }
     }
 
-    /// Whether it has ended.
+    /// Whether it has ended. Its log is whole then, unless a child of its own still holds it.
     pub fn ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
+        let ended = self.child.try_wait().unwrap().is_some();
+        let begun = Instant::now();
+        while ended && !self.reader.is_finished() && begun.elapsed() < Duration::from_secs(1) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        ended
     }
 
     /// Ends it as a power cut would, and waits.

@@ -172,7 +172,8 @@ fn what_root_does_keeps_nobody_out(site: &Site) {
         hallpass ledger verify --signer-config /etc/hallpass-signer/signer.toml
         hallpass ledger export > /root/export; hallpass backup /root/stopped; hallpass check
         systemctl start hallpass";
-    site.machine.run(looks).ok();
+    let said = site.machine.run(looks);
+    assert_eq!(said.code, 0, "{said:?}\n{}", site.journal("hallpass"));
     site.log_in();
     let others = "find /var/lib/hallpass ! -user hallpass";
     assert_eq!(site.machine.run(others).ok(), "");
@@ -312,6 +313,9 @@ fn the_user_ca_is_rotated(site: &Site) {
     let before = signed_by();
     let said = site.machine.run("hallpass key promote user-ca");
     assert!(said.code == 75 && said.err.contains("--signer-config names its file"), "{said:?}");
+    // As the page says of keys that have a passphrase.
+    let next = "/etc/hallpass-signer/keys/user_ca_next";
+    site.machine.run(&format!("ssh-keygen -q -p -N 'correct horse' -f {next}")).ok();
     let lines = block("Rotation");
     site.machine.run(&lines).ok();
     site.log_in();
