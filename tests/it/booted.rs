@@ -117,6 +117,10 @@ impl Machine {
 impl Drop for Machine {
     /// The power goes: everything in it ends with its first process, and nspawn with that.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The last that can be seen of what went wrong in it.
+            eprintln!("{}", self.run("journalctl --no-pager -n 200").out);
+        }
         children(self.container.pid()).into_iter().for_each(|init| signal(init, "KILL"));
     }
 }
