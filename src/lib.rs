@@ -52,16 +52,16 @@
 //! | [`ledger`], formats | [`leaf`](ledger::leaf), [`tree`](ledger::tree), [`note`](ledger::note), [`checkpoint`](ledger::checkpoint), [`proof`](ledger::proof), [`facts`](ledger::facts); pure | `certificate` |
 //! | [`ledger`], on disk | [`store`](ledger::store), [`edge`](ledger::edge), [`record`](ledger::record), [`export`](ledger::export) | the formats, [`signer::client`] |
 //! | [`ledger::verify`] | recomputes everything and believes nothing, with leaves and a tree of its own | parsers of the formats, the lint |
-//! | [`signer`] | protocol, memory, limits, keys; [`client`](signer::client) and [`spawn`](signer::spawn) are the daemon's end | formats of `ledger`, `certificate`; never `decide`, `config`, `desk`, `front` |
+//! | [`signer`] | protocol, memory, limits, keys; [`client`](signer::client) and [`spawn`](signer::spawn) are the daemon's end | formats of `ledger`, `certificate`, [`outside::manager`]; never `decide`, `config`, `desk`, `front` |
 //! | [`fault_point`] | the steps that cannot be taken back, and how tests make each of them fail | nothing |
 //! | [`page_cache`] | how a start reads what the disk has, not what the kernel shows | nothing |
-//! | [`outside`] | what is not ours: the clock, tickets | `certificate`, the types of [`decide::facts`] |
+//! | [`outside`] | what is not ours: the clock, tickets, the [service manager](outside::manager) | `certificate`, the types of [`decide::facts`] |
 //!
 //! Two programs are made of it. `src/bin/hallpass/` is the daemon (`serve.rs` puts it together, in the
 //! order in which a start must go) and the operator's command line. `src/bin/hallpass-signer.rs` can be
 //! built without the feature `desk` (`cargo build --no-default-features --bin hallpass-signer`): of this
-//! crate it then holds `certificate` without the draft, the ledger's formats, and `signer`; of other
-//! crates as few as possible.
+//! crate it then holds `certificate` without the draft, the ledger's formats, `signer`, and the service
+//! manager; of other crates as few as possible. `systemd/` has the units that run the two.
 //!
 //! # Invariants
 //!
@@ -99,7 +99,6 @@ pub mod fault_point;
 #[cfg(feature = "desk")]
 pub mod front;
 pub mod ledger;
-#[cfg(feature = "desk")]
 pub mod outside;
 mod page_cache;
 pub mod signer;

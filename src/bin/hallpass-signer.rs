@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use hallpass::certificate::time::UnixTime;
+use hallpass::outside::manager::Manager;
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::serve::{harden, listener_from_stdin, serve};
 use hallpass::signer::succeed::{seen, succeed};
@@ -95,7 +96,8 @@ fn run(config: PathBuf, die_with_parent: bool) -> Result<(), String> {
     let config = SignerConfig::load(&config)?;
     let mut witness = Witness::open(config, clock())?;
     let listener = listener_from_stdin().map_err(|why| why.to_string())?;
-    serve(&mut witness, &listener, clock, say).map_err(|why| why.to_string())
+    let mut manager = Manager::from_env().map_err(|why| format!("the service manager: {why}"))?;
+    serve(&mut witness, &listener, &mut manager, clock, say).map_err(|why| why.to_string())
 }
 
 /// The signer's own clock.

@@ -175,10 +175,14 @@ fn passphrase() -> String {
     format!("{}-{}", word(), word())
 }
 
-pub(super) fn write_pair(keys: &Path, name: &str, key: &PrivateKey) -> Result<(), ConfigError> {
+fn write_pair(keys: &Path, name: &str, key: &PrivateKey) -> Result<(), ConfigError> {
     write_private(&keys.join(name), key)?;
+    write_public(&keys.join(format!("{name}.pub")), key)
+}
+
+pub(super) fn write_public(path: &Path, key: &PrivateKey) -> Result<(), ConfigError> {
     let public = key.public_key().to_openssh().map_err(|why| ConfigError::new(why.to_string()))?;
-    write_new(&keys.join(format!("{name}.pub")), format!("{}\n", public.trim_end()).as_bytes())
+    write_new(path, format!("{}\n", public.trim_end()).as_bytes())
 }
 
 pub(super) fn write_private(path: &Path, key: &PrivateKey) -> Result<(), ConfigError> {

@@ -6,15 +6,18 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use ed25519_dalek::SigningKey;
+use ssh_key::PrivateKey;
 
 use super::ConfigError;
 use super::ca::Ca;
-use super::init::{new_key, write_new, write_pair, write_private};
+use super::init::{new_key, write_new, write_private, write_public};
 use crate::ledger::note::{NoteKey, SignatureType, VerifierKey};
+use crate::signer::key::read_secret;
 use crate::signer::succeed::next_generation;
 
 /// A file in the folder of another, with another end of its name.
@@ -37,6 +40,26 @@ fn rename(from: &Path, to: &Path) -> Result<(), ConfigError> {
 
 fn sync(dir: &Path) -> Result<(), ConfigError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|why| failed(dir, &why))
+}
+
+/// A rename that was not made yet: it never takes the place of a file that is there.
+fn step(from: &Path, to: &Path) -> Result<(), ConfigError> {
+    if to.exists() { Ok(()) } else { rename(from, to) }
+}
+
+/// Gives a file the owner of another one, or of a folder.
+fn own(path: &Path, like: &Path) -> Result<(), ConfigError> {
+    let (now, like) = (fs::metadata(path), fs::metadata(like));
+    let (now, like) = now.and_then(|now| Ok((now, like?))).map_err(|why| failed(path, &why))?;
+    if now.uid() == like.uid() {
+        return Ok(());
+    }
+    chown(path, Some(like.uid()), Some(like.gid())).map_err(|why| failed(path, &why))
+}
+
+fn read_key(path: &Path) -> Result<PrivateKey, ConfigError> {
+    let secret = read_secret(path).map_err(ConfigError::new)?;
+    PrivateKey::from_openssh(secret.as_slice()).map_err(|why| failed(path, &why))
 }
 
 /// The ledger's key of the next generation, made beside the one in use. Made once: asked again, it
@@ -157,12 +180,17 @@ impl Rotation {
 
     /// The public half of the key that was in use before, while it is trusted.
     pub fn retiring(&self) -> Option<PathBuf> {
-        let path = beside(&self.public, &format!("_retiring{}", self.end));
-        path.exists().then_some(path)
+        Some(self.retiring_public()).filter(|path| path.exists())
     }
 
+    fn retiring_public(&self) -> PathBuf {
+        beside(&self.public, &format!("_retiring{}", self.end))
+    }
+
+    /// Beside the private key in use, under the name of its public half.
     fn next_private(&self) -> PathBuf {
-        beside(&self.next_public, "")
+        let public = beside(&self.next_public, "");
+        self.private.with_file_name(public.file_name().unwrap_or_default())
     }
 
     /// Makes the next key, for others to trust before it is used. Made once.
@@ -170,25 +198,33 @@ impl Rotation {
         if self.next_public.exists() {
             return Ok(());
         }
-        let key = new_key(&format!("{} (next)", self.name))?;
+        let private = self.next_private();
+        let key = if private.exists() {
+            // Cut short: its public half follows.
+            read_key(&private)?
+        } else {
+            let key = new_key(&format!("{} (next)", self.name))?;
+            write_private(&private, &key)?;
+            key
+        };
         if self.role != Role::Signer {
-            let dir = self.public.parent().unwrap_or(Path::new("."));
-            let name = self.next_private();
-            let name = name.file_name().map(|name| name.to_string_lossy().into_owned());
-            return write_pair(dir, &name.unwrap_or_default(), &key);
+            return write_public(&self.next_public, &key);
         }
         let secret =
             key.key_data().ed25519().map(|pair| SigningKey::from_bytes(&pair.private.to_bytes()));
         let secret = secret.ok_or_else(|| ConfigError::new("no ed25519 key was made"))?;
         let vkey = NoteKey::new(&self.name, SignatureType::Cosignature, secret)
             .map_err(|why| ConfigError::new(why.to_string()))?;
-        write_private(&self.next_private(), &key)?;
         write_new(&self.next_public, format!("{}\n", vkey.public()).as_bytes())
     }
 
     /// Whether the next key can be put in use now; its public half.
     pub fn may_promote(&self) -> Result<&Path, ConfigError> {
         let word = self.role.word();
+        if self.is_cut_short() {
+            let installed = self.public.exists();
+            return Ok(if installed { &self.public } else { &self.next_public });
+        }
         if self.retiring().is_some() {
             return Err(ConfigError::new(format!(
                 "a key is still retiring: hallpass key retire {word}, when nobody needs it"
@@ -203,18 +239,34 @@ impl Rotation {
         self.next().ok_or_else(|| failed(&self.next_public, &"its public half is missing"))
     }
 
+    /// Whether a promotion began and did not come to its end.
+    fn is_cut_short(&self) -> bool {
+        let whole = self.public.exists()
+            && self.private.exists()
+            && (self.role != Role::UserCa || self.next_public.exists());
+        self.retiring().is_some() && !whole
+    }
+
     /// Puts the next key in use. The one before is printed for others until it is retired. The signer
     /// must be started again.
     pub fn promote(&self) -> Result<(), ConfigError> {
         self.may_promote()?;
+        let (private, next) = (&self.private, self.next_private());
+        let old = beside(private, "_retiring");
         // The order of the renames: at each moment every key that signs is one that is printed.
-        rename(&self.public, &beside(&self.public, &format!("_retiring{}", self.end)))?;
-        rename(&self.private, &beside(&self.private, "_retiring"))?;
-        rename(&self.next_public, &self.public)?;
-        rename(&self.next_private(), &self.private)?;
+        step(&self.public, &self.retiring_public())?;
+        step(private, &old)?;
+        step(&self.next_public, &self.public)?;
+        if !private.exists() {
+            // Where the signer has a user of its own, that user reads the key in use and no other.
+            own(&next, &old)?;
+            step(&next, private)?;
+        }
+        own(&old, private.parent().unwrap_or(Path::new(".")))?;
         if self.role == Role::UserCa {
             self.make_next()?;
         }
+        sync(private.parent().unwrap_or(Path::new(".")))?;
         sync(self.public.parent().unwrap_or(Path::new(".")))
     }
 

@@ -40,6 +40,8 @@ enum Submission {
     Issue(Box<Unsigned>, Reply<Certificate>),
     /// An entry that nobody signs.
     Append(Kind, Vec<u8>, Reply<u64>),
+    /// Nothing: whoever asks wants to see that the writer gets to it.
+    Ping(oneshot::Sender<()>),
 }
 
 /// An entry that was committed, for the fold.
@@ -162,6 +164,14 @@ impl Ledger {
             return bug("facts of more than 64 KiB");
         }
         self.submit(Submission::Append(kind, facts, reply))
+    }
+
+    /// Returns when the writer has taken its turn: it lives, whatever its disk does. A writer that
+    /// waits for a signer that hangs takes it up to half a minute later.
+    pub async fn ping(&self) -> Result<(), Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Submission::Ping(reply))?;
+        answer.await.map_err(|_| Fault::Ending)
     }
 
     fn submit(&self, submission: Submission) -> Result<(), Fault> {
@@ -297,6 +307,7 @@ impl Writer {
         let first = self.edge.size();
         let failed = |why: &StoreError| Fault::Store(StoreError(why.0.clone()));
         match submission {
+            Submission::Ping(reply) => drop(reply.send(())),
             Submission::Append(kind, facts, reply) => {
                 let leaf = Leaf::other(kind, &facts);
                 if let Err(why) = self.store.insert(first, &leaf, None, &facts) {
@@ -426,6 +437,7 @@ impl Submission {
         match self {
             Self::Issue(unsigned, _) => 2 * unsigned.grant_facts().len() + 1024,
             Self::Append(_, facts, _) => facts.len(),
+            Self::Ping(_) => 0,
         }
     }
 
@@ -433,6 +445,7 @@ impl Submission {
         match self {
             Self::Issue(_, reply) => answer(reply, Err(fault)),
             Self::Append(_, _, reply) => answer(reply, Err(fault)),
+            Self::Ping(reply) => drop(reply.send(())),
         }
     }
 }

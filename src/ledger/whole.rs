@@ -24,6 +24,7 @@ use crate::certificate::sample::{NOW, ed25519, keys};
 use crate::decide::facts::{Account, Facts, Person};
 use crate::decide::{Decision, Policy, World, decide};
 use crate::outside::clock::Stopped;
+use crate::outside::manager::Manager;
 use crate::signer::client::Signer;
 use crate::signer::mark::{self, MarkFile};
 use crate::signer::protocol::{Answer, receive, send};
@@ -97,7 +98,9 @@ impl Whole {
     fn start_signer(&self) {
         let listener = UnixListener::bind(self.trial.path("socket")).unwrap();
         let mut witness = self.trial.open(NOW).unwrap();
-        std::thread::spawn(move || serve(&mut witness, &listener, || NOW, |_| ()));
+        std::thread::spawn(move || {
+            serve(&mut witness, &listener, &mut Manager::default(), || NOW, |_| ())
+        });
     }
 
     /// Starts the ledger.

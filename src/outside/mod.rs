@@ -1,5 +1,9 @@
 //! What is outside: one small trait each, its contract in its comment, one file an implementation.
 
+#[cfg(feature = "desk")]
 pub mod clock;
+pub mod manager;
+#[cfg(feature = "desk")]
 pub mod tickets;
+#[cfg(feature = "desk")]
 pub mod watch;

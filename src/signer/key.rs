@@ -16,6 +16,12 @@ const MAX: u64 = 64 * 1024;
 
 /// Reads a secret file: a regular file, not a link, that group and others cannot touch.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    read_guarded(path, std::env::var_os("CREDENTIALS_DIRECTORY").as_deref().map(Path::new))
+}
+
+/// `credentials` is the folder that the service manager made for this service alone. Newer systemd lets
+/// the service's user in with an ACL, whose mask looks like a right of the group, which is root's.
+fn read_guarded(path: &Path, credentials: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, String> {
     let say = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let nofollow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(nofollow.bits()).unwrap_or(0);
@@ -25,7 +31,8 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     if !meta.is_file() {
         return Err(say(&"not a regular file"));
     }
-    if meta.mode() & 0o077 != 0 {
+    let by_acl = meta.gid() == 0 && credentials.is_some_and(|folder| path.parent() == Some(folder));
+    if meta.mode() & if by_acl { 0o037 } else { 0o077 } != 0 {
         return Err(say(&format!(
             "a secret that others can read (mode {:04o}); chmod 600 {}",
             meta.mode() & 0o7777,
@@ -73,4 +80,30 @@ pub fn certify(key: &SigningKey, mut stapled: Vec<u8>) -> Vec<u8> {
     put_string(&mut signature, &key.sign(&stapled).to_bytes());
     put_string(&mut stapled, &signature);
     stapled
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_credential_may_show_its_acl_and_no_other_secret_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passphrase");
+        std::fs::write(&path, "correct horse").unwrap();
+        let roots = std::fs::metadata(&path).unwrap().gid() == 0;
+        for (mode, credentials, good) in [
+            (0o400, None, true),
+            (0o440, None, false),
+            (0o440, Some(dir.path()), roots),
+            (0o440, Some(Path::new("/")), false),
+            (0o444, Some(dir.path()), false),
+            (0o460, Some(dir.path()), false),
+        ] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_guarded(&path, credentials).is_ok(), good, "{mode:o} {credentials:?}");
+        }
+    }
 }

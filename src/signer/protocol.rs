@@ -141,7 +141,14 @@ pub fn send(mut to: impl Write, payload: &[u8]) -> io::Result<()> {
 /// The length is checked before anything is allocated.
 pub fn receive(mut from: impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0u8; 4];
-    let got = from.read(&mut length)?;
+    // A stop, a freeze of the machine or a debugger interrupts a read that has a time-out. It says nothing
+    // about the peer; taken for its end, it would cost the certificate that is being signed.
+    let got = loop {
+        match from.read(&mut length) {
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
     if got == 0 {
         return Ok(None);
     }
@@ -315,6 +322,27 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frame_is_read_whole_whatever_interrupts() {
+        /// One byte at a time, and an interruption before each.
+        struct Nervous<'a>(&'a [u8], bool);
+        impl Read for Nervous<'_> {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                self.1 = !self.1;
+                if self.1 {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                let some = into.len().min(1);
+                self.0.read(&mut into[..some])
+            }
+        }
+        let mut bytes = Vec::new();
+        send(&mut bytes, b"question").unwrap();
+        assert_eq!(receive(Nervous(&bytes, false)).unwrap().as_deref(), Some(&b"question"[..]));
+        assert_eq!(receive(Nervous(&[], false)).unwrap(), None);
+        assert!(receive(Nervous(&bytes[..9], false)).is_err());
+    }
 
     #[test]
     fn what_is_said_is_what_is_heard() {

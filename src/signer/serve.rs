@@ -6,10 +6,13 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
+
 use super::protocol::{Answer, Question, Refusal, receive, send};
 use super::witness::Witness;
 use crate::certificate::time::UnixTime;
 use crate::fault_point;
+use crate::outside::manager::Manager;
 
 /// How long one answer may take to be taken, and the rest of a question to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,15 +51,16 @@ pub fn listener_from_stdin() -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves one peer after the other until the socket fails. `now` reads the clock, once a batch;
-/// `log` gets one line an event.
+/// Serves one peer after the other until the socket fails. `manager` is told when that begins and
+/// that it goes on; `now` reads the clock, once a batch; `log` gets one line an event.
 pub fn serve(
     witness: &mut Witness,
     listener: &UnixListener,
+    manager: &mut Manager,
     now: impl Fn() -> UnixTime,
     log: impl Fn(&str),
 ) -> io::Result<()> {
-    serve_within(PATIENCE, witness, listener, now, log)
+    serve_within(PATIENCE, witness, listener, manager, now, log)
 }
 
 /// [`serve`] with another patience.
@@ -64,13 +68,20 @@ pub(super) fn serve_within(
     patience: Duration,
     witness: &mut Witness,
     listener: &UnixListener,
+    manager: &mut Manager,
     now: impl Fn() -> UnixTime,
     log: impl Fn(&str),
 ) -> io::Result<()> {
     let allowed = witness.front_uid().unwrap_or_else(|| rustix::process::getuid().as_raw());
+    set_socket_timeout(listener, Timeout::Recv, manager.every())?;
+    manager.ready()?;
     loop {
-        let (stream, _) = listener.accept()?;
-        let uid = rustix::net::sockopt::socket_peercred(&stream)?.uid.as_raw();
+        manager.alive();
+        let (stream, _) = match listener.accept() {
+            Err(why) if nothing_yet(&why) => continue,
+            accepted => accepted?,
+        };
+        let uid = socket_peercred(&stream)?.uid.as_raw();
         if uid != allowed {
             log(&format!(
                 "refused a peer with uid {uid}: only uid {allowed} may ask for signatures"
@@ -78,7 +89,7 @@ pub(super) fn serve_within(
             continue;
         }
         log(&format!("serving a peer with uid {uid}"));
-        match converse(patience, witness, &stream, &now) {
+        match converse(patience, witness, &stream, manager, &now) {
             Ok(()) => log("the peer closed"),
             Err(why) => log(&format!("the connection ended: {why}")),
         }
@@ -89,6 +100,7 @@ fn converse(
     patience: Duration,
     witness: &mut Witness,
     stream: &UnixStream,
+    manager: &mut Manager,
     now: impl Fn() -> UnixTime,
 ) -> io::Result<()> {
     stream.set_write_timeout(Some(patience))?;
@@ -96,9 +108,15 @@ fn converse(
     loop {
         // An idle peer may take its time. One that began a question and does not end it would keep
         // every other away.
-        stream.set_read_timeout(None)?;
-        if from.fill_buf()?.is_empty() {
-            return Ok(());
+        stream.set_read_timeout(manager.every())?;
+        manager.alive();
+        match from.fill_buf() {
+            Err(why) if nothing_yet(&why) => continue,
+            begun => {
+                if begun?.is_empty() {
+                    return Ok(());
+                }
+            }
         }
         stream.set_read_timeout(Some(patience))?;
         let Some(payload) = receive(&mut from)? else { return Ok(()) };
@@ -109,4 +127,9 @@ fn converse(
         };
         fault_point::around(fault_point::ANSWER, || send(stream, &answer.encode()))?;
     }
+}
+
+/// Whether only time passed: a time-out, or what interrupts a read that has one (a stop, a freeze).
+fn nothing_yet(why: &io::Error) -> bool {
+    matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

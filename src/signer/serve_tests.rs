@@ -8,6 +8,7 @@ use super::protocol::{Answer, MAX_FRAME, Question, Refusal, receive, send};
 use super::serve::serve_within;
 use super::trial::Trial;
 use crate::certificate::sample::NOW;
+use crate::outside::manager::Manager;
 
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -16,7 +17,9 @@ fn open(toml: &str) -> Trial {
     let trial = Trial::with(toml);
     let listener = UnixListener::bind(trial.path("socket")).unwrap();
     let mut witness = trial.open(NOW).unwrap();
-    std::thread::spawn(move || serve_within(PATIENCE, &mut witness, &listener, || NOW, |_| ()));
+    std::thread::spawn(move || {
+        serve_within(PATIENCE, &mut witness, &listener, &mut Manager::default(), || NOW, |_| ())
+    });
     trial
 }
 

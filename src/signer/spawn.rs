@@ -19,6 +19,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// A signer that lived so long did not fail to start.
 const STAYED: Duration = Duration::from_secs(60);
 
+use crate::outside::manager;
+
 /// Where the signer's program is: beside this one.
 fn program() -> io::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("hallpass-signer");
@@ -80,8 +82,12 @@ fn keep(
 
 fn start(program: &Path, config: &Path, listener: &UnixListener) -> io::Result<Child> {
     let stdin = Stdio::from(OwnedFd::from(listener.try_clone()?));
+    let mut signer = Command::new(program);
+    for name in manager::ENVIRONMENT {
+        signer.env_remove(name);
+    }
     // A group of its own: an interrupt at the terminal is for the daemon, which ends in order.
-    Command::new(program)
+    signer
         .process_group(0)
         .arg("--config")
         .arg(config)

@@ -7,6 +7,7 @@
     reason = "tests wait in bounded loops and write scratch files"
 )]
 
+mod booted;
 mod ca;
 mod checkers;
 mod clock;
@@ -23,11 +24,15 @@ mod load;
 mod namespace;
 mod operator;
 mod process;
+mod production;
 mod promises;
+mod promotion;
 mod readme;
 mod rollback;
 mod rotation;
+mod site;
 mod sshd;
 mod stories;
+mod systemd;
 mod voice;
 mod way_out;

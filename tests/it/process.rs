@@ -30,8 +30,17 @@ pub fn run(command: &mut Command) -> Said {
     run_with_input(command, "")
 }
 
+/// Runs a program that may take longer than anything else.
+pub fn run_for(command: &mut Command, limit: Duration) -> Said {
+    run_bounded(command, "", limit)
+}
+
 /// Runs a program to its end, with text on its standard input.
 pub fn run_with_input(command: &mut Command, input: &str) -> Said {
+    run_bounded(command, input, LONG)
+}
+
+fn run_bounded(command: &mut Command, input: &str, limit: Duration) -> Said {
     let name = format!("{command:?}");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|why| panic!("{name}: {why}"));
@@ -42,7 +51,7 @@ pub fn run_with_input(command: &mut Command, input: &str) -> Said {
         stdin.write_all(input.as_bytes()).ok();
     });
     let (out, err) = (gather(child.stdout.take().unwrap()), gather(child.stderr.take().unwrap()));
-    let code = wait(&mut child, &name);
+    let code = wait(&mut child, &name, limit);
     Said { code, out: out.join().unwrap(), err: err.join().unwrap() }
 }
 
@@ -54,13 +63,13 @@ fn gather(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Strin
     })
 }
 
-fn wait(child: &mut Child, name: &str) -> i32 {
+fn wait(child: &mut Child, name: &str, limit: Duration) -> i32 {
     let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status.code().unwrap_or(-1);
         }
-        if begun.elapsed() > LONG {
+        if begun.elapsed() > limit {
             child.kill().ok();
             panic!("{name} takes too long");
         }
@@ -131,9 +140,14 @@ impl Daemon {
         }
     }
 
-    /// Whether it has ended.
+    /// Whether it has ended. Its log is whole then, unless a child of its own still holds it.
     pub fn ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
+        let ended = self.child.try_wait().unwrap().is_some();
+        let begun = Instant::now();
+        while ended && !self.reader.is_finished() && begun.elapsed() < Duration::from_secs(1) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        ended
     }
 
     /// Waits for the end that it comes to by itself.
@@ -150,7 +164,7 @@ impl Daemon {
     /// Asks it to end, and waits.
     pub fn stop(&mut self) -> i32 {
         signal(self.pid(), "TERM");
-        wait(&mut self.child, "a daemon that was asked to end")
+        wait(&mut self.child, "a daemon that was asked to end", LONG)
     }
 }
 

@@ -25,10 +25,17 @@ const SUCCESSION: &str = "succession";
 
 pub(crate) fn recover(words: &RecoverWords) -> Result<(), Stop> {
     let ca = Ca::load(&words.at.config)?;
-    begin_generation(&ca, &words.reason, words.seen, "")
+    begin_generation(&ca, &words.reason, words.seen, None, "")
 }
 
-fn begin_generation(ca: &Ca, reason: &str, seen: Option<u64>, more: &str) -> Result<(), Stop> {
+/// `signer` is its configuration, where that is known besides.
+fn begin_generation(
+    ca: &Ca,
+    reason: &str,
+    seen: Option<u64>,
+    signer: Option<&Path>,
+    more: &str,
+) -> Result<(), Stop> {
     let trust = Trust::load(ca)?;
     // 1. Nobody serves it: from here on nobody else writes.
     let lock = Lock::take(&ca.ledger.database)?;
@@ -36,7 +43,7 @@ fn begin_generation(ca: &Ca, reason: &str, seen: Option<u64>, more: &str) -> Res
     // 2. What the signer has seen bounds what may be used again.
     let seen = match seen {
         Some(seen) => seen,
-        None => seen_by_signer(ca)?,
+        None => seen_by_signer(ca, signer)?,
     };
     // 3. The next generation's key. A crash here leaves a key that nobody uses yet.
     let new = keys::next_ledger_key(ca, &trust.ledger)?;
@@ -66,7 +73,7 @@ fn begin_generation(ca: &Ca, reason: &str, seen: Option<u64>, more: &str) -> Res
     }
     say("live grants are void; certificates of lost serials open servers until they expire");
     say(&format!("give verifiers the new key: {}", new.public()));
-    let signer = ca.signer.spawn.as_deref().unwrap_or(Path::new("SIGNER.TOML"));
+    let signer = signer.or(ca.signer.spawn.as_deref()).unwrap_or(Path::new("SIGNER.TOML"));
     eprintln!(
         "hint: as the signer's user: hallpass-signer succeed --config {} --checkpoint {}{more}",
         signer.display(),
@@ -75,10 +82,10 @@ fn begin_generation(ca: &Ca, reason: &str, seen: Option<u64>, more: &str) -> Res
     Ok(())
 }
 
-fn seen_by_signer(ca: &Ca) -> Result<u64, Stop> {
+fn seen_by_signer(ca: &Ca, signer: Option<&Path>) -> Result<u64, Stop> {
     let ask =
         "as the signer's user, hallpass-signer seen --config SIGNER.TOML says the number: --seen N";
-    let path = ca.signer.spawn.as_ref().ok_or(ask)?;
+    let path = signer.or(ca.signer.spawn.as_deref()).ok_or(ask)?;
     let seen = succeed::seen(&SignerConfig::load(path)?)?;
     if seen.mark.is_none() && seen.last.is_none() {
         return Err(Stop::Failed(
@@ -104,7 +111,7 @@ pub(crate) fn next(words: &RoleWords) -> Result<(), Stop> {
     if words.role == LEDGER {
         return Err(Stop::Failed("the ledger's next key is made by its promotion".to_owned()));
     }
-    let rotation = rotation(&ca, words.role.parse()?)?;
+    let rotation = rotation(&ca, words)?;
     rotation.make_next()?;
     say(&format!("there is a next {}: bring it to those who trust the one in use", words.role));
     eprintln!(
@@ -117,9 +124,15 @@ pub(crate) fn next(words: &RoleWords) -> Result<(), Stop> {
 pub(crate) fn promote(words: &RoleWords) -> Result<(), Stop> {
     let ca = Ca::load(&words.at.config)?;
     if words.role == LEDGER {
-        return begin_generation(&ca, "rotation of the ledger's key", None, "");
+        return begin_generation(
+            &ca,
+            "rotation of the ledger's key",
+            None,
+            words.signer_config.as_deref(),
+            "",
+        );
     }
-    let rotation = rotation(&ca, words.role.parse()?)?;
+    let rotation = rotation(&ca, words)?;
     let key = std::fs::read_to_string(rotation.may_promote()?)?;
     change_key(&ca, &words.role, "promoted", &key, || rotation.promote())?;
     say(&format!(
@@ -137,7 +150,7 @@ pub(crate) fn retire(words: &RoleWords) -> Result<(), Stop> {
             "a generation's key signs nothing any more; verifiers keep it".to_owned(),
         ));
     }
-    let rotation = rotation(&ca, words.role.parse()?)?;
+    let rotation = rotation(&ca, words)?;
     let old = rotation.retiring().ok_or("no key is retiring: hallpass key promote begins")?;
     let key = std::fs::read_to_string(old)?;
     change_key(&ca, &words.role, "retired", &key, || rotation.retire())?;
@@ -149,15 +162,21 @@ pub(crate) fn retire(words: &RoleWords) -> Result<(), Stop> {
 /// The ledger's key is rotated by a generation.
 const LEDGER: &str = "ledger";
 
-/// The files of a role, the private ones as `signer.toml` names them.
-fn rotation(ca: &Ca, role: Role) -> Result<Rotation, Stop> {
-    let rotation = Rotation::of(ca, role);
-    Ok(match role {
-        Role::UserCa => rotation.with_private(signer_config(ca)?.user_ca),
-        Role::BareCa => rotation.with_private(signer_config(ca)?.bare_ca),
-        Role::Signer => rotation.with_private(signer_config(ca)?.cosigning),
-        Role::HostCa => rotation,
-    })
+/// The files of a role, the private ones where `signer.toml` has them.
+fn rotation(ca: &Ca, words: &RoleWords) -> Result<Rotation, Stop> {
+    let role = words.role.parse()?;
+    let signer = signer_config(ca, words.signer_config.as_deref())?;
+    let private = match role {
+        Role::UserCa => signer.user_ca,
+        Role::BareCa => signer.bare_ca,
+        Role::Signer => signer.cosigning,
+        // No process uses it yet; it waits beside the others.
+        Role::HostCa => {
+            let host_ca = ca.trust.host_ca.with_extension("");
+            signer.user_ca.with_file_name(host_ca.file_name().unwrap_or_default())
+        }
+    };
+    Ok(Rotation::of(ca, role).with_private(private))
 }
 
 /// Records a change of a key, then makes it. Not under a running daemon: it and its signer hold the
@@ -206,22 +225,34 @@ pub(crate) fn emergency(path: &Path, file: &Path, reason: &str) -> Result<(), St
     Ok(())
 }
 
-fn signer_config(ca: &Ca) -> Result<SignerConfig, Stop> {
-    let path = ca.signer.spawn.as_ref();
-    let path = path.ok_or("the signer is a service of its own: see the README on rotation")?;
+fn signer_config(ca: &Ca, said: Option<&Path>) -> Result<SignerConfig, Stop> {
+    let path = said.or(ca.signer.spawn.as_deref());
+    let path = path.ok_or(
+        "the signer is a service of its own: as root, --signer-config names its file, \
+         /etc/hallpass-signer/signer.toml",
+    )?;
     Ok(SignerConfig::load(path)?)
 }
 
 /// A backup in a new folder: the signer's memory is not in it, so it always starts a generation.
 pub(crate) fn restore(from: &Path, dir: &Path, reason: &str, seen: u64) -> Result<(), Stop> {
     let config = from.join("ca.toml");
-    let made = backup::backup(&Ca::load(&config)?, &config, dir)?;
+    let ca = Ca::load(&config)?;
+    // What is read and changed from here on must be the copy, never a ledger that lies elsewhere.
+    if !in_its_folder(&ca, &config) {
+        return Err(Stop::Failed(format!(
+            "{} is of a CA that systemd runs: systemd/install --restore puts it in place, see \
+             systemd/README.md",
+            from.display()
+        )));
+    }
+    let made = backup::backup(&ca, &config, dir)?;
     let ca = Ca::load(&dir.join("ca.toml"))?;
-    if let Ok(signer) = signer_config(&ca) {
+    if let Ok(signer) = signer_config(&ca, None) {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&signer.state)?;
     }
     say(&format!("{} are in {}", count(made.entries, "entry", "entries"), dir.display()));
-    begin_generation(&ca, reason, Some(seen), " --without-mark")
+    begin_generation(&ca, reason, Some(seen), None, " --without-mark")
 }
 
 pub(crate) fn backup(path: &Path, dir: &Path) -> Result<(), Stop> {
@@ -233,6 +264,15 @@ pub(crate) fn backup(path: &Path, dir: &Path) -> Result<(), Stop> {
     for secret in &made.secrets {
         say(&format!("secret: {secret}"));
     }
-    eprintln!("hint: hallpass restore {} NEW-FOLDER --reason TEXT --seen N", dir.display());
+    if in_its_folder(&ca, path) {
+        eprintln!("hint: hallpass restore {} NEW-FOLDER --reason TEXT --seen N", dir.display());
+    } else {
+        eprintln!("hint: on a new machine: systemd/install --restore {} SIGNER", dir.display());
+    }
     Ok(())
+}
+
+/// Whether the ledger lies in the folder of `ca.toml`, as in a trial.
+fn in_its_folder(ca: &Ca, config: &Path) -> bool {
+    ca.ledger.database.starts_with(config.parent().unwrap_or(Path::new("")))
 }

@@ -19,6 +19,7 @@ use hallpass::ledger::record::{Committed, Ledger, Setup};
 use hallpass::ledger::reserve::Reserve;
 use hallpass::ledger::store::{Lock, Store};
 use hallpass::outside::clock::{Clock, SystemClock};
+use hallpass::outside::manager::Manager;
 use hallpass::outside::tickets::FolderTracker;
 use hallpass::outside::watch::Watch;
 use hallpass::signer::client::Signer;
@@ -28,6 +29,7 @@ use crate::operate::warn_of_emergency_key;
 use crate::{Stop, say};
 
 pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
+    let manager = Manager::from_env().map_err(|why| format!("the service manager: {why}"))?;
     let Config { ca, deciding } = Config::load(path)?;
     let trust = Trust::load(&ca)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -63,6 +65,10 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         tokio::spawn(tell_standing(Arc::clone(&desk), ca.ledger.standing()));
         for address in listener.addresses() {
             say(&format!("{} listens on {address}", ca.name));
+        }
+        manager.ready()?;
+        if let Some(every) = manager.every() {
+            tokio::spawn(show_life(manager, every, desk.desk.ledger.clone()));
         }
         listener.run(desk, asked_to_stop()).await;
         Ok::<_, Stop>(writer)
@@ -152,6 +158,18 @@ fn start_signer(ca: &Ca, trust: &Trust, config: &Path) -> Result<(), Stop> {
         .map_err(|why| format!("the signer: {why}"))?;
     std::thread::spawn(move || tell.send(signer.greet()).ok());
     hear.recv()?.map_err(|why| Stop::Failed(format!("the signer: {why}")))
+}
+
+/// Tells the service manager that the daemon lives, as long as this task is run and the ledger's
+/// writer answers. Without both nobody is served, and a new start finds everything where it was.
+async fn show_life(mut manager: Manager, every: Duration, ledger: Ledger) {
+    loop {
+        match ledger.ping().await {
+            Ok(()) => manager.alive(),
+            Err(why) => tracing::warn!(%why, "no sign of life for the service manager"),
+        }
+        tokio::time::sleep(every).await;
+    }
 }
 
 /// Keeps the file that says whether certificates are issued.

@@ -221,6 +221,9 @@ pub(crate) enum KeyVerb {
 pub(crate) struct RoleWords {
     /// user-ca, bare-ca, host-ca, signer or ledger
     pub(crate) role: String,
+    /// The signer's configuration, where it is a service of its own
+    #[arg(long, value_name = "SIGNER.TOML")]
+    pub(crate) signer_config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) at: At,
 }
