@@ -152,7 +152,7 @@ impl Daemon {
 
     /// Waits for the end that it comes to by itself.
     pub fn end(&mut self) -> i32 {
-        wait(&mut self.child, "a daemon that ends by itself")
+        wait(&mut self.child, "a daemon that ends by itself", LONG)
     }
 
     /// Ends it as a power cut would, and waits.
