@@ -8,9 +8,10 @@
 //! person's. A newcomer waits until those that were cut are gone: they still have their sockets.
 //!
 //! After a restart everybody comes at once, and if each newcomer cut somebody who is half logged in,
-//! hardly anybody would ever get in. So, while people get in, nobody is cut before there was time to
-//! log in: newcomers wait, in the kernel's queue, for a place that a login makes free. While nobody
-//! gets in they do not wait, or whoever holds all places would keep people out.
+//! hardly anybody would ever get in. So nobody is cut before there was time to log in: newcomers
+//! wait, in the kernel's queue, for a place that a login makes free. Whoever fills all places and does
+//! not log in must not keep people waiting by that: each connection whose time ran out halves the
+//! time of the others, each login doubles it. A crowd of people keeps its time, a storm loses it.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -37,16 +38,13 @@ struct Shared {
     left: Notify,
 }
 
-/// So long after a login people are getting in.
-const GETTING_IN: Duration = Duration::from_millis(250);
-
-/// How long a connection that says nothing is not cut for another while people get in. A storm of two
-/// thousand a second finds none that is younger, where as many places are as usual.
+/// How long a connection that says nothing is not cut for another. A storm of two thousand a second
+/// finds none that is younger, where as many places are as usual.
 const SILENT: Duration = Duration::from_millis(50);
 
-/// The same of one that exchanges keys: several times what a login takes while all places before
-/// login are busy with one.
-const SPEAKING: Duration = Duration::from_secs(1);
+/// How long one is not cut that exchanges keys: at most, several times what a login takes while all
+/// places before login are busy with one, and at least.
+const SPEAKING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(1));
 
 /// Resolves with a value when the place was needed for somebody else.
 pub(super) type Evicted = oneshot::Receiver<()>;
@@ -133,7 +131,7 @@ impl Place {
     pub(super) fn logged_in(&mut self, person: &PersonName) -> bool {
         let mut book = self.shared.book();
         book.no_stranger(self.id);
-        if self.person.is_none() && book.greet(person, Instant::now()) {
+        if self.person.is_none() && book.greet(person) {
             self.person = Some(person.clone());
         }
         drop(book);
@@ -194,8 +192,8 @@ struct Book {
     all: usize,
     /// How many are people's.
     logged_in: usize,
-    /// When the last of them logged in.
-    got_in: Option<Instant>,
+    /// How long one that exchanges keys is not cut at this moment.
+    patience: Duration,
     next: u64,
     /// Who has not logged in, oldest first.
     strangers: BTreeMap<u64, Stranger>,
@@ -215,10 +213,9 @@ struct Stranger {
 }
 
 impl Stranger {
-    /// Until when it is not cut for somebody else.
-    fn until(&self) -> Instant {
-        let spoke = self.spoke.load(atomic::Ordering::Relaxed);
-        self.since + if spoke { SPEAKING } else { SILENT }
+    /// Whether it has said more than a greeting.
+    fn spoke(&self) -> bool {
+        self.spoke.load(atomic::Ordering::Relaxed)
     }
 }
 
@@ -228,7 +225,7 @@ impl Book {
             limits,
             all: 0,
             logged_in: 0,
-            got_in: None,
+            patience: SPEAKING.0,
             next: 0,
             strangers: BTreeMap::new(),
             sources: HashMap::new(),
@@ -251,11 +248,13 @@ impl Book {
         };
         if let Some(full) = full {
             let (victim, until) = self.victim((has, most)).ok_or(NoPlace::Full(full))?;
-            let getting_in = self.got_in.map_or(now, |then| then + GETTING_IN);
-            if until.min(getting_in) > now {
-                return Err(NoPlace::Yet(until.min(getting_in) - now));
+            if until > now {
+                return Err(NoPlace::Yet(until - now));
             }
             if let Some(victim) = self.no_stranger(victim) {
+                if victim.spoke() {
+                    self.patience = (self.patience / 2).max(SPEAKING.1);
+                }
                 // One that is just leaving hears nothing.
                 victim.cut.send(()).ok();
             }
@@ -283,7 +282,10 @@ impl Book {
             .iter()
             .rev() // Of equals the last is taken, which is the oldest.
             .filter(|(_, stranger)| share(busy(stranger), newcomer).is_gt())
-            .map(|(id, stranger)| (*id, stranger, stranger.until()));
+            .map(|(id, stranger)| {
+                let time = if stranger.spoke() { self.patience } else { SILENT };
+                (*id, stranger, stranger.since + time)
+            });
         let first = busier.max_by(|(_, a, a_until), (_, b, b_until)| {
             let busiest = share(busy(a), busy(b));
             busiest.then_with(|| b.welcome.cmp(&a.welcome)).then_with(|| b_until.cmp(a_until))
@@ -302,13 +304,13 @@ impl Book {
         Some(stranger)
     }
 
-    fn greet(&mut self, person: &PersonName, now: Instant) -> bool {
+    fn greet(&mut self, person: &PersonName) -> bool {
         let has = self.people.entry(person.clone()).or_default();
         let room = *has < self.limits.per_person;
         *has += usize::from(room);
         self.logged_in += usize::from(room);
         if room {
-            self.got_in = Some(now);
+            self.patience = (self.patience * 2).min(SPEAKING.0);
         }
         room
     }
