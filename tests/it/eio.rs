@@ -87,8 +87,11 @@ impl Failing {
         strace.arg("-p").arg(pid.to_string());
         strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let strace = strace.spawn().expect("strace is missing: scripts/test installs it");
-        // Every thread has its tracer.
+        // Every thread has its tracer, or the first call failed already, which may have ended it.
         until("strace", || {
+            if struck_in(&report) > 0 {
+                return true;
+            }
             let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
             let traced = |task: &Path| {
                 let status = std::fs::read_to_string(task.join("status")).unwrap_or_default();
@@ -101,8 +104,7 @@ impl Failing {
 
     /// How often a call was made to fail.
     fn struck(&self) -> usize {
-        let report = std::fs::read_to_string(&self.report).unwrap_or_default();
-        report.matches("(INJECTED)").count()
+        struck_in(&self.report)
     }
 
     /// The disk is well again; how often it was not.
@@ -111,6 +113,10 @@ impl Failing {
         self.strace.wait().unwrap();
         self.struck()
     }
+}
+
+fn struck_in(report: &Path) -> usize {
+    std::fs::read_to_string(report).unwrap_or_default().matches("(INJECTED)").count()
 }
 
 fn victim(who: &Who, daemon: &Daemon) -> u32 {
