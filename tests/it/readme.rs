@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use crate::ca::hallpass;
-use crate::process::{Daemon, key_pair, python, repository, run};
+use crate::process::{Daemon, key_pair, python, repository, run, until};
 
 /// A block of commands and their output.
 struct Block {
@@ -142,6 +142,10 @@ fn the_readme_shows_what_happens() {
     std::fs::write(at("client"), ours).unwrap();
     show("ask");
     show("refused");
+    // Nobody waits for a refusal's entry.
+    let mut export = hallpass();
+    export.args(["ledger", "export", "--config"]).arg(at("ca/ca.toml"));
+    until("the refusal in the ledger", || run(&mut export).out.contains("hallpass.v1 refusal"));
     show("verify");
     show("keygen");
     show("proof");
