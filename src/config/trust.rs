@@ -48,6 +48,8 @@ pub struct Other {
     pub line: String,
     /// Its fingerprint or verifier key.
     pub key: String,
+    /// The key, if it is one of SSH's.
+    pub public: Option<PublicKey>,
 }
 
 /// Which keys to print.
@@ -112,6 +114,14 @@ impl Trust {
             &self.bare_ca,
             &self.host_ca,
         ]
+    }
+
+    /// The keys, besides those that sign at this moment, that no person's certificate is ever for.
+    pub fn never_subjects(&self) -> Result<Vec<Vec<u8>>, ssh_key::Error> {
+        let signing = [&self.user_ca, &self.bare_ca];
+        let others = self.others.iter().filter_map(|other| other.public.as_ref());
+        let all = self.keys().into_iter().chain(others);
+        all.filter(|key| !signing.contains(key)).map(PublicKey::to_bytes).collect()
     }
 
     /// The further keys of a role, as they are printed: all but the next user CA, which has its place.
@@ -240,15 +250,15 @@ fn others(ca: &Ca) -> Result<Vec<Other>, ConfigError> {
         let next = rotation.next().filter(|_| role != Role::UserCa).map(Path::to_owned);
         for (what, path) in [("retiring", rotation.retiring()), ("next", next)] {
             let Some(path) = path else { continue };
-            let (line, key) = if role == Role::Signer {
+            let (line, key, public) = if role == Role::Signer {
                 let vkey = vkey(&path)?.to_string();
-                (vkey.clone(), vkey)
+                (vkey.clone(), vkey, None)
             } else {
                 let key = public(&path)?;
                 let print = key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
-                (labelled(&key, &format!("{what} {}", role.word())), print)
+                (labelled(&key, &format!("{what} {}", role.word())), print, Some(key))
             };
-            others.push(Other { role, what, line, key });
+            others.push(Other { role, what, line, key, public });
         }
     }
     Ok(others)

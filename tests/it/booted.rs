@@ -146,7 +146,7 @@ fn image() -> PathBuf {
     let made = folder.path().join("image");
     let mut debootstrap = Command::new("debootstrap");
     debootstrap.args(["--variant=minbase", "--include=systemd,openssh-server", &release]);
-    run_for(debootstrap.arg(&made), Duration::from_secs(240)).ok();
+    run_for(debootstrap.arg(&made), Duration::from_secs(600)).ok();
     std::fs::remove_dir_all(made.join("var/cache/apt/archives")).unwrap();
     // Of two that made one at the same time the second throws its own away.
     assert!(std::fs::rename(&made, &image).is_ok() || image.exists());

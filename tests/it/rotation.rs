@@ -176,7 +176,13 @@ fn the_user_ca_is_rotated_while_people_log_in() {
         .trim()
         .to_owned();
     assert_eq!(ca.operator(&["key", "promote", "user-ca"]).code, 0);
+    // Somebody has the old CA's key enrolled as a person's.
+    let retiring = ca.file("keys/user_ca_retiring.pub");
+    let words = ["person", "add", "mal", "--group", "sre", "--key", retiring.to_str().unwrap()];
+    assert_eq!(ca.operator(&words).code, 0);
     ca.restart_after_stop();
+    let said = run(ca.client("ca/keys/user_ca_retiring").args(["ca", "logs@web01"]));
+    assert!(said.code == 75 && said.err.contains("was not fit to be signed"), "{said:?}");
     // The new CA's certificates open the server that nobody visited, and so does the old one's.
     let new = login(&ca);
     let signer_of = |path: &Path| run(Command::new("ssh-keygen").arg("-Lf").arg(path)).ok();

@@ -107,10 +107,7 @@ fn open_desk(
         )));
     }
     let (user_ca, bare_ca) = (trust.user_ca.to_bytes()?, trust.bare_ca.to_bytes()?);
-    let never_subjects = [&trust.user_ca_next, &trust.emergency_ca, &trust.host_ca, &trust.door]
-        .into_iter()
-        .map(|key| key.to_bytes())
-        .collect::<Result<Vec<_>, _>>()?;
+    let never_subjects = trust.never_subjects()?;
     let keys = Keys { user_ca: user_ca.clone(), bare_ca: bare_ca.clone(), never_subjects };
     let state = State::rebuild(&Store::open_to_read(&ca.ledger.database)?, SystemClock.now())?;
     let watch = Arc::new(Watch::new(state.newest()));
