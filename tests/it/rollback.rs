@@ -1,7 +1,7 @@
 //! A ledger that was put back: by whoever restored last night's copy, or by somebody who wants an
 //! entry forgotten. The signer remembers; nobody gets a certificate, and the entry is named.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::ca::Ca;
@@ -10,15 +10,22 @@ use crate::process::{Said, run, until};
 /// What of a stopped CA's state is the daemon's: everything but the signer's mark and list.
 const DAEMONS: [&str; 4] = ["ledger.db", "ledger.db-wal", "ledger.db-shm", "checkpoint"];
 
-/// A copy of it, as whoever can read the disk has one.
-fn keep(ca: &Ca, copy: &Path) {
-    std::fs::create_dir(copy).unwrap();
+/// A CA that issued one certificate, and a copy of that state with its number of entries, as whoever
+/// can read the disk has one.
+fn copied() -> (Ca, PathBuf, usize) {
+    let mut ca = Ca::start();
+    issued(&ca);
+    assert_eq!(ca.daemon.stop(), 0);
+    let (copy, size) = (ca.dir().join("copy"), entries(&ca));
+    std::fs::create_dir(&copy).unwrap();
     for name in DAEMONS {
         let from = ca.file("state").join(name);
         if from.exists() {
             std::fs::copy(from, copy.join(name)).unwrap();
         }
     }
+    ca.restart_after_stop();
+    (ca, copy, size)
 }
 
 /// The copy takes the ledger's place.
@@ -58,12 +65,7 @@ fn entries(ca: &Ca) -> usize {
 
 #[test]
 fn an_old_copy_is_noticed_and_the_first_entry_that_is_gone_named() {
-    let mut ca = Ca::start();
-    issued(&ca);
-    assert_eq!(ca.daemon.stop(), 0);
-    let (copy, size) = (ca.dir().join("copy"), entries(&ca));
-    keep(&ca, &copy);
-    ca.restart_after_stop();
+    let (mut ca, copy, size) = copied();
     issued(&ca);
     assert_eq!(ca.daemon.stop(), 0);
     let all = entries(&ca);
@@ -85,12 +87,7 @@ fn an_old_copy_is_noticed_and_the_first_entry_that_is_gone_named() {
 fn an_old_copy_that_grew_past_the_mark_by_refusals_alone_is_noticed() {
     // Mallory restores the copy of before bob's certificate, and lets people be refused until the
     // ledger is longer than the signer has ever seen it: no size gives her away.
-    let mut ca = Ca::start();
-    issued(&ca);
-    assert_eq!(ca.daemon.stop(), 0);
-    let (copy, size) = (ca.dir().join("copy"), entries(&ca));
-    keep(&ca, &copy);
-    ca.restart_after_stop();
+    let (mut ca, copy, size) = copied();
     issued(&ca);
     assert_eq!(ca.daemon.stop(), 0);
     let all = entries(&ca);
@@ -130,12 +127,7 @@ fn an_old_copy_that_grew_past_the_mark_by_refusals_alone_is_noticed() {
 #[test]
 fn a_copy_that_lacks_only_an_entry_after_the_last_certificate_is_noticed() {
     // What bob wants forgotten is no certificate: here it is that he was refused, tomorrow a lock.
-    let mut ca = Ca::start();
-    issued(&ca);
-    assert_eq!(ca.daemon.stop(), 0);
-    let (copy, size) = (ca.dir().join("copy"), entries(&ca));
-    keep(&ca, &copy);
-    ca.restart_after_stop();
+    let (mut ca, copy, size) = copied();
     refused(&ca, "bob");
     assert_eq!(ca.daemon.stop(), 0);
     put_back(&ca, &copy);
