@@ -7,6 +7,9 @@
 //! | `kill-before` | is not taken | the process is gone |
 //! | `kill-after` | is taken | the process is gone |
 //!
+//! In a fifth, `stop-before`, the process stops before the step until somebody sends it SIGCONT: so
+//! something else can happen at that very moment.
+//!
 //! They exist with the cargo feature `fault-points` alone, which no release is built with: without it
 //! [`around`] is the step and nothing else. With it, an environment variable names one point, a
 //! flavour and the passage at which it strikes, `NAME:FLAVOUR:COUNT`. It strikes once in each process,
@@ -71,7 +74,10 @@ pub const SERVING: [Point; 15] = [
 /// The points that `init` passes, in order.
 pub const MAKING: [Point; 4] = [INIT_FILE, INIT_LEDGER, INIT_LIST, INIT_MARK];
 
-/// The names of the flavours.
+/// The flavour in which the process only stops.
+pub const STOP: &str = "stop-before";
+
+/// The names of the others.
 pub const FLAVOURS: [&str; 4] = ["fail-before", "fail-after", "kill-before", "kill-after"];
 
 /// Takes a step, unless this point is to fail now.
@@ -135,6 +141,12 @@ mod armed {
             "fail-before" => Err(injected()),
             "fail-after" => step().and_then(|_| Err(injected())),
             "kill-before" => std::process::abort(),
+            super::STOP => {
+                let stop = rustix::process::Signal::STOP;
+                rustix::process::kill_process(rustix::process::getpid(), stop)
+                    .map_err(io::Error::from)?;
+                step()
+            }
             _ => {
                 drop(step());
                 std::process::abort()

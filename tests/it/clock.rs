@@ -7,8 +7,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::load::{Rig, programs};
-use crate::process::run;
+use hallpass::fault_point::{SERVING, STOP, TILE};
+
+use crate::load::{Dice, Rig, programs};
+use crate::process::{Daemon, children, fault_points, run, signal, until};
 
 const YEAR: i64 = 365 * 24 * 3600;
 
@@ -78,6 +80,55 @@ fn a_clock_that_was_set_is_a_fault_until_it_is_right() {
     assert_eq!(rig.ask().code, 0, "{:#?}", daemon.log());
     assert_eq!(daemon.stop(), 0);
     eprintln!("clock: {}; {}", rig.audit(), rig.verify());
+}
+
+/// The process that has stopped itself: the daemon, or its signer.
+fn stopped(daemon: &Daemon) -> Option<u32> {
+    let stopped = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        stat.is_ok_and(|stat| stat.rsplit(") ").next().unwrap().starts_with('T'))
+    };
+    children(daemon.pid()).into_iter().chain([daemon.pid()]).find(stopped)
+}
+
+#[test]
+fn a_clock_that_is_set_at_any_step_costs_a_fault_and_no_more() {
+    // A certificate on its way stops before each step that cannot be taken back. While it stands
+    // there the clock is set; then it goes on.
+    let rig = Rig::new(fault_points());
+    let clock = rig.file("clock");
+    let mut dice = Dice::new("clock");
+    for (point, ahead) in SERVING.into_iter().flat_map(|point| [(point, 3600), (point, -3600)]) {
+        set(&clock, 0);
+        let struck = rig.file(&format!("struck-{}{ahead:+}", point.name()));
+        // Past those that a start takes; a tile is filled by 256 entries.
+        let count = if point == TILE { 1 } else { 8 + dice.roll(4) };
+        let mut command = serve(&rig, &clock);
+        command.env("HALLPASS_FAULT", format!("{}:{STOP}:{count}", point.name()));
+        command.env("HALLPASS_FAULT_ONCE", &struck);
+        let (mut daemon, _) = rig.serve(&mut command).unwrap_or_else(|log| panic!("{log:#?}"));
+        rig.under_load(|| {
+            let mut found = None;
+            until(&format!("a stop at {}", point.name()), || {
+                found = stopped(&daemon);
+                found.is_some()
+            });
+            set(&clock, ahead);
+            signal(found.unwrap(), "CONT");
+            // Those who were on their way may have theirs: it was decided, or signed, before.
+            let said = rig.ask_until(|said| said.code != 0, || daemon.log());
+            assert_eq!(said.code, 75, "{} {ahead}: {said:?}", point.name());
+            for _ in 0..3 {
+                assert_eq!(rig.ask().code, 75, "{} {ahead}", point.name());
+            }
+            set(&clock, 0);
+            rig.ask_until_served(|| daemon.log());
+        });
+        assert!(struck.exists());
+        rig.audit();
+        assert_eq!(daemon.stop(), 0);
+    }
+    eprintln!("clock at {} steps: {}; {}", SERVING.len(), rig.audit(), rig.verify());
 }
 
 #[test]
