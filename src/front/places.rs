@@ -38,13 +38,15 @@ struct Shared {
     left: Notify,
 }
 
-/// How long a connection that says nothing is not cut for another. A storm of two thousand a second
-/// finds none that is younger, where as many places are as usual.
+/// How long a connection that says nothing is not cut for another, at most: a client greets at once.
 const SILENT: Duration = Duration::from_millis(50);
 
-/// How long one is not cut that exchanges keys: at most, several times what a login takes while all
-/// places before login are busy with one, and at least.
-const SPEAKING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(1));
+/// How long one is not cut that exchanges keys, at most: several times what a login takes while all
+/// places before login are busy with one.
+const SPEAKING: Duration = Duration::from_secs(1);
+
+/// How long either is not cut, at least.
+const LEAST: Duration = Duration::from_millis(1);
 
 /// Resolves with a value when the place was needed for somebody else.
 pub(super) type Evicted = oneshot::Receiver<()>;
@@ -192,8 +194,8 @@ struct Book {
     all: usize,
     /// How many are people's.
     logged_in: usize,
-    /// How long one that exchanges keys is not cut at this moment.
-    patience: Duration,
+    /// How long one that says nothing is not cut at this moment, and one that exchanges keys.
+    patience: (Duration, Duration),
     next: u64,
     /// Who has not logged in, oldest first.
     strangers: BTreeMap<u64, Stranger>,
@@ -225,7 +227,7 @@ impl Book {
             limits,
             all: 0,
             logged_in: 0,
-            patience: SPEAKING.0,
+            patience: (SILENT, SPEAKING),
             next: 0,
             strangers: BTreeMap::new(),
             sources: HashMap::new(),
@@ -252,9 +254,9 @@ impl Book {
                 return Err(NoPlace::Yet(until - now));
             }
             if let Some(victim) = self.no_stranger(victim) {
-                if victim.spoke() {
-                    self.patience = (self.patience / 2).max(SPEAKING.1);
-                }
+                let (silent, speaking) = &mut self.patience;
+                let time = if victim.spoke() { speaking } else { silent };
+                *time = (*time / 2).max(LEAST);
                 // One that is just leaving hears nothing.
                 victim.cut.send(()).ok();
             }
@@ -283,7 +285,8 @@ impl Book {
             .rev() // Of equals the last is taken, which is the oldest.
             .filter(|(_, stranger)| share(busy(stranger), newcomer).is_gt())
             .map(|(id, stranger)| {
-                let time = if stranger.spoke() { self.patience } else { SILENT };
+                let (silent, speaking) = self.patience;
+                let time = if stranger.spoke() { speaking } else { silent };
                 (*id, stranger, stranger.since + time)
             });
         let first = busier.max_by(|(_, a, a_until), (_, b, b_until)| {
@@ -310,7 +313,8 @@ impl Book {
         *has += usize::from(room);
         self.logged_in += usize::from(room);
         if room {
-            self.patience = (self.patience * 2).min(SPEAKING.0);
+            let (silent, speaking) = self.patience;
+            self.patience = ((silent * 2).min(SILENT), (speaking * 2).min(SPEAKING));
         }
         room
     }
