@@ -53,6 +53,9 @@ fn the_auditor_sees_what_is_wrong() {
         &|list| [first_line(list), vec![b'\n']].concat(),
         "list lacks serial",
     );
+    // Only a line that nobody holds may be cut short.
+    let torn = |list: Vec<u8>| list[..list.len() - 1].to_vec();
+    bend("state/signer/list", &torn, "list lacks serial");
     bend("state/signer/mark", &|mark| vec![b'0'; mark.len()], "neither slot is whole");
     bend("state/checkpoint", &|text| text[..text.len() - 2].to_vec(), "checkpoint: ");
     // A ledger that lost its end: the mark and what clients hold are ahead of it.
