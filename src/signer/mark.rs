@@ -201,9 +201,7 @@ impl ListFile {
         file.seek(SeekFrom::Start(from))?;
         let mut tail = Vec::new();
         file.read_to_end(&mut tail)?;
-        let hole = tail.iter().position(|byte| *byte == 0).unwrap_or(tail.len());
-        let written = tail.get(..hole).unwrap_or_default();
-        let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole = whole_lines(&tail).len();
         let torn = u64::try_from(tail.len() - whole).unwrap_or(0);
         if torn > 0 {
             file.set_len(length - torn)?;
@@ -248,11 +246,17 @@ fn line(signed: &Signed) -> String {
     format!("{index} {time} {} {person} {}\n", tbs.to_base64(), principals.join(","))
 }
 
-/// Reads the whole list, to compare with it. A line without its end is not durable yet.
+/// Reads the whole list, to compare with it.
 pub fn read_list(path: &Path) -> io::Result<Vec<Signed>> {
-    let bytes = std::fs::read(path)?;
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    read_lines(bytes.get(..whole).unwrap_or_default(), false)
+    read_lines(whole_lines(&std::fs::read(path)?), false)
+}
+
+/// The lines up to a hole, which reads as zeroes, and up to the last line that has its end.
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let hole = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let written = bytes.get(..hole).unwrap_or_default();
+    let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    written.get(..whole).unwrap_or_default()
 }
 
 fn read_lines(bytes: &[u8], first_is_cut: bool) -> io::Result<Vec<Signed>> {
