@@ -165,6 +165,36 @@ fn refusals_are_recorded_in_the_reserve_while_certificates_wait() {
 }
 
 #[test]
+fn recovery_and_rotation_have_the_reserve_where_the_disk_is_full() {
+    let Some((rig, disk)) = rig("recovery_and_rotation_have_the_reserve_where_the_disk_is_full")
+    else {
+        return;
+    };
+    let operate = |words: &[&str]| {
+        let mut command = Command::new(programs().join("hallpass"));
+        run(command.args(words).arg("--config").arg(rig.file("ca.toml")))
+    };
+    let mut daemon = rig.start();
+    rig.ask_until_served(|| daemon.log());
+    assert_eq!(daemon.stop(), 0);
+    // Somebody fills the disk while the CA is stopped: nobody has given the reserve back yet.
+    disk.fill(0);
+    assert_eq!(operate(&["key", "promote", "user-ca"]).code, 0);
+    let said = operate(&["ledger", "recover", "--accept-loss", "--reason", "a drill"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let mut succeed = Command::new(programs().join("hallpass-signer"));
+    succeed.arg("succeed").arg("--config").arg(rig.file("signer.toml"));
+    succeed.arg("--checkpoint").arg(rig.file("state/succession"));
+    assert_eq!(run(&mut succeed).code, 0);
+    let daemon = rig.start();
+    assert_eq!(rig.ask().code, 75);
+    assert_eq!(rig.ask_for(&["deploy@web01", "OPS-9"]).code, 1);
+    disk.make_room();
+    rig.ask_until_served(|| daemon.log());
+    rig.verify();
+}
+
+#[test]
 fn a_read_only_disk_starts_nothing_and_a_writable_one_does() {
     let Some((rig, disk)) = rig("a_read_only_disk_starts_nothing_and_a_writable_one_does") else {
         return;

@@ -12,6 +12,7 @@ use hallpass::config::{ConfigError, backup};
 use hallpass::ledger::facts::{BreakGlass, KeyUse};
 use hallpass::ledger::leaf::Kind;
 use hallpass::ledger::recover::{Offline, Recovery};
+use hallpass::ledger::reserve::Reserve;
 use hallpass::ledger::store::{Lock, Store};
 use hallpass::outside::clock::{Clock as _, SystemClock};
 use hallpass::signer::limits::SignerConfig;
@@ -38,8 +39,7 @@ fn begin_generation(
 ) -> Result<(), Stop> {
     let trust = Trust::load(ca)?;
     // 1. Nobody serves it: from here on nobody else writes.
-    let lock = Lock::take(&ca.ledger.database)?;
-    let store = Store::open(&ca.ledger.database)?;
+    let (lock, store) = unserved(ca)?;
     // 2. What the signer has seen bounds what may be used again.
     let seen = match seen {
         Some(seen) => seen,
@@ -80,6 +80,19 @@ fn begin_generation(
         path.display()
     );
     Ok(())
+}
+
+/// The ledger for a command that writes to it while nobody serves it. A full disk gives its reserve for
+/// that; the daemon makes it whole again when there is room.
+fn unserved(ca: &Ca) -> Result<(Lock, Store), Stop> {
+    let lock = Lock::take(&ca.ledger.database)?;
+    let reserve = ca.ledger.reserve();
+    // Whoever makes it owns it, and that is to be the daemon's user.
+    if reserve.exists() {
+        Reserve::open(&reserve, ca.ledger.reserve_bytes())
+            .map_err(|why| format!("{}: {why}; the disk must be writable", reserve.display()))?;
+    }
+    Ok((lock, Store::open(&ca.ledger.database)?))
 }
 
 fn seen_by_signer(ca: &Ca, signer: Option<&Path>) -> Result<u64, Stop> {
@@ -188,8 +201,7 @@ fn change_key(
     key: &str,
     make: impl FnOnce() -> Result<(), ConfigError>,
 ) -> Result<(), Stop> {
-    let _lock = Lock::take(&ca.ledger.database)?;
-    let store = Store::open(&ca.ledger.database)?;
+    let (_lock, store) = unserved(ca)?;
     let mut offline = Offline::begin(&store, ca.name.as_str(), SystemClock.now())?;
     let (role, key) = (role.to_owned(), key.trim_end().to_owned());
     offline.append(Kind::Key, &KeyUse { role, change: change.to_owned(), key })?;
@@ -216,8 +228,7 @@ pub(crate) fn emergency(path: &Path, file: &Path, reason: &str) -> Result<(), St
         valid_before: UnixTime::from_secs(certificate.valid_before()),
         reason: reason.to_owned(),
     };
-    let _lock = Lock::take(&ca.ledger.database)?;
-    let store = Store::open(&ca.ledger.database)?;
+    let (_lock, store) = unserved(&ca)?;
     let mut offline = Offline::begin(&store, ca.name.as_str(), SystemClock.now())?;
     offline.append(Kind::BreakGlass, &told)?;
     offline.commit()?;
