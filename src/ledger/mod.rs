@@ -1,9 +1,11 @@
 //! The ledger: the append-only log of everything the desk did.
 //!
-//! `leaf`, `tree`, `note`, `checkpoint`, `proof` and `facts` are formats, pure; `edge`, `store`,
-//! `recorded` and `record` keep them on a disk; `verify` believes none of it.
+//! `leaf`, `tree`, `note`, `checkpoint`, `proof` and `facts` are formats, pure; `database`, `store`,
+//! `edge`, `recorded`, `record` and `writer` keep them on a disk; `verify` believes none of it.
 
 pub mod checkpoint;
+#[cfg(feature = "desk")]
+mod database;
 #[cfg(feature = "desk")]
 pub mod edge;
 #[cfg(feature = "desk")]
@@ -39,3 +41,5 @@ pub mod verify;
 mod verify_tests;
 #[cfg(all(test, feature = "desk"))]
 pub(crate) mod whole;
+#[cfg(feature = "desk")]
+mod writer;

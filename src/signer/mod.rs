@@ -19,6 +19,8 @@ pub mod serve;
 mod serve_tests;
 #[cfg(feature = "desk")]
 pub mod spawn;
+#[cfg(feature = "desk")]
+mod stage;
 #[cfg(all(test, feature = "desk"))]
 mod state_tests;
 pub mod succeed;
