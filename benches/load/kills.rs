@@ -53,7 +53,9 @@ pub fn kill(house: &mut House, crowd: &Crowd, runtime: &Runtime, plan: &Plan) ->
         ("signer: kill to the next certificate", times.signer),
         ("everybody is back after a restart", times.everybody),
     ] {
-        println!("{what:<44}{}", Spread::of(&times));
+        if !times.is_empty() {
+            println!("{what:<44}{}", Spread::of(&times));
+        }
     }
     problems
 }
