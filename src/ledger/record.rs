@@ -83,8 +83,8 @@ impl Ledger {
         let threads = |why: std::io::Error| Fault::Store(StoreError(format!("no thread: {why}")));
         let (queue, submissions) = mpsc::sync_channel(QUEUE);
         let (signer, stage) = setup.signer.start(reader, setup.checkpoint).map_err(threads)?;
-        let Setup { lock, key, keys, clock, mut reserve, .. } = setup;
-        let room = Arc::new(AtomicBool::new(reserve.as_mut().is_none_or(Reserve::tend)));
+        let Setup { lock, key, keys, clock, reserve, .. } = setup;
+        let room = Arc::new(AtomicBool::new(reserve.as_ref().is_none_or(Reserve::is_whole)));
         let ledger = Self { queue, signer: signer.standing(), room: Arc::clone(&room) };
         let writer = Writer { store, edge, key, keys, clock, fold, signer, reserve, room };
         let run = move || {

@@ -32,6 +32,11 @@ impl Reserve {
         Ok(reserve)
     }
 
+    /// Whether it was whole when the disk was last looked at.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// Looks at the disk, gives the reserve back where it is nearly full, makes it whole again where
     /// there is room; whether it is whole. Cheap enough for every batch.
     pub fn tend(&mut self) -> bool {

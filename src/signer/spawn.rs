@@ -11,6 +11,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use super::serve::PARENT;
+use crate::outside::manager;
 
 /// The least and the most time between two starts.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -18,8 +19,6 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// A signer that lived so long did not fail to start.
 const STAYED: Duration = Duration::from_secs(60);
-
-use crate::outside::manager;
 
 /// Where the signer's program is: beside this one.
 fn program() -> io::Result<PathBuf> {

@@ -144,6 +144,19 @@ impl Ca {
         run(hallpass().args(words).arg("--config").arg(self.file("ca.toml")))
     }
 
+    /// `hallpass-signer VERB WORDS... --config signer.toml`, as the signer's user.
+    pub fn signer(&self, words: &[&str]) -> Said {
+        let mut signer = Command::new(env!("CARGO_BIN_EXE_hallpass-signer"));
+        run(signer.args(words).arg("--config").arg(self.file("signer.toml")))
+    }
+
+    /// The signer's user agrees to the ledger's next generation.
+    pub fn succeed(&self, more: &[&str]) -> Said {
+        let succession = self.file("state/succession");
+        let words = ["succeed", "--checkpoint", succession.to_str().unwrap()];
+        self.signer(&[&words, more].concat())
+    }
+
     /// The ledger's entries: index, kind, facts.
     pub fn entries(&self) -> Vec<Entry> {
         let export = self.operator(&["ledger", "export"]).ok();

@@ -2,10 +2,9 @@
 //! entry forgotten. The signer remembers; nobody gets a certificate, and the entry is named.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::ca::Ca;
-use crate::process::{Said, run, until};
+use crate::process::{Said, until};
 
 /// What of a stopped CA's state is the daemon's: everything but the signer's mark and list.
 const DAEMONS: [&str; 4] = ["ledger.db", "ledger.db-wal", "ledger.db-shm", "checkpoint"];
@@ -115,10 +114,7 @@ fn an_old_copy_that_grew_past_the_mark_by_refusals_alone_is_noticed() {
     let said =
         ca.operator(&["ledger", "recover", "--accept-loss", "--reason", "put back by night"]);
     assert_eq!(said.code, 0, "{said:?}");
-    let (config, succession) = (ca.file("signer.toml"), ca.file("state/succession"));
-    let mut succeed = Command::new(env!("CARGO_BIN_EXE_hallpass-signer"));
-    succeed.arg("succeed").arg("--config").arg(config).arg("--checkpoint").arg(succession);
-    assert_eq!(run(&mut succeed).code, 0);
+    assert_eq!(ca.succeed(&[]).code, 0);
     ca.restart_after_stop();
     issued(&ca);
     assert_eq!(verify(&ca).code, 0);

@@ -12,18 +12,6 @@ use crate::ca::{Ca, bend};
 use crate::process::{Said, run, until};
 use crate::sshd::Sshd;
 
-fn signer(words: &[&str]) -> Said {
-    run(Command::new(env!("CARGO_BIN_EXE_hallpass-signer")).args(words))
-}
-
-/// The signer's user agrees to the ledger's next generation.
-fn succeed(ca: &Ca) {
-    let (config, succession) = (ca.file("signer.toml"), ca.file("state/succession"));
-    let (config, succession) = (config.to_str().unwrap(), succession.to_str().unwrap());
-    let said = signer(&["succeed", "--config", config, "--checkpoint", succession]);
-    assert_eq!(said.code, 0, "{said:?}");
-}
-
 /// A certificate kept while the next one is saved under the same name.
 fn aside(certificate: &Path) -> PathBuf {
     let kept = certificate.with_extension("kept");
@@ -133,7 +121,7 @@ fn user_ca_and_ledger_key_are_rotated_while_people_log_in_all_the_time() {
             let said = ca.operator(&["key", change, role]);
             assert_eq!(said.code, 0, "{said:?}");
             if role == "ledger" {
-                succeed(&ca);
+                assert_eq!(ca.succeed(&[]).code, 0);
             }
             ca.restart_after_stop();
             crowd.go_on();
@@ -245,7 +233,7 @@ fn every_other_key_is_rotated_too() {
     // The ledger's key: a generation in which nothing is lost.
     let said = ca.operator(&["key", "promote", "ledger"]);
     assert!(said.code == 0 && said.err.contains("no entry is lost"), "{said:?}");
-    succeed(&ca);
+    assert_eq!(ca.succeed(&[]).code, 0);
     ca.restart_after_stop();
     let certificate = ca.certificate("ana", &["deploy@web01", "OPS-7"]);
     assert_eq!(web01.login(&key, &certificate, &["true"]).code, 0);

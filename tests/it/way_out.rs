@@ -6,12 +6,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::ca::Ca;
-use crate::process::{Said, run, signal};
+use crate::process::{run, signal};
 use crate::sshd::Sshd;
-
-fn signer(words: &[&str]) -> Said {
-    run(Command::new(env!("CARGO_BIN_EXE_hallpass-signer")).args(words))
-}
 
 fn serial(ca: &Ca) -> u64 {
     let said = ca.ssh("ana", &["deploy@web01", "OPS-7", "--json"]);
@@ -41,6 +37,7 @@ fn a_rolled_back_ledger_begins_a_new_generation_and_gives_no_serial_twice() {
     let said = ca.operator(&["backup", backup.to_str().unwrap()]);
     assert!(said.code == 0 && said.err.contains("secret: keys/ledger\n"), "{said:?}");
     assert!(!backup.join("state/signer").exists(), "the mark was copied");
+    assert!(!backup.join("state/reserve").exists(), "sixteen MiB of nothing were copied");
     let day: Vec<u64> = (0..5).map(|_| serial(&ca)).collect();
     let before = aside(&ca.certificate("ana", &["deploy@web01", "OPS-7"]));
     let held = ca.ssh("ana", &["status"]).err;
@@ -75,18 +72,9 @@ fn a_rolled_back_ledger_begins_a_new_generation_and_gives_no_serial_twice() {
         said.code == 75 && said.err.contains("hallpass-signer succeed confirms it"),
         "{said:?}"
     );
-    let config = ca.file("signer.toml");
-    let succession = ca.file("state/succession");
-    let words = [
-        "succeed",
-        "--config",
-        config.to_str().unwrap(),
-        "--checkpoint",
-        succession.to_str().unwrap(),
-    ];
-    let said = signer(&words);
+    let said = ca.succeed(&[]);
     assert!(said.code == 0 && said.err.contains("the mark is of ca.example/2"), "{said:?}");
-    assert_ne!(signer(&words).code, 0, "confirmed twice");
+    assert_ne!(ca.succeed(&[]).code, 0, "confirmed twice");
     ca.restart_after_stop();
 
     // No serial twice, grants void, hosts keep accepting, old certificates too until they expire.
@@ -146,14 +134,7 @@ fn a_recovery_that_is_cut_short_is_done_by_the_same_command() {
             let said = recover();
             assert_eq!(said.code, 0, "{cut}: {said:?}");
         }
-        let (config, succession) = (ca.file("signer.toml"), ca.file("state/succession"));
-        let said = signer(&[
-            "succeed",
-            "--config",
-            config.to_str().unwrap(),
-            "--checkpoint",
-            succession.to_str().unwrap(),
-        ]);
+        let said = ca.succeed(&[]);
         assert_eq!(said.code, 0, "{cut}: {said:?}");
         ca.restart_after_stop();
         assert!(serial(&ca) > old);
@@ -174,8 +155,7 @@ fn a_signer_that_lost_its_mark_takes_no_words_for_it_by_accident() {
     std::fs::remove_file(ca.file("state/signer/mark")).unwrap();
     let said = ca.operator(&["serve"]);
     assert!(said.code == 75 && said.err.contains("state/signer/mark"), "{said:?}");
-    let config = ca.file("signer.toml");
-    let said = signer(&["seen", "--config", config.to_str().unwrap()]);
+    let said = ca.signer(&["seen"]);
     assert!(
         said.code == 0
             && said.err.contains("the mark is lost")
@@ -186,17 +166,9 @@ fn a_signer_that_lost_its_mark_takes_no_words_for_it_by_accident() {
         ca.operator(&["ledger", "recover", "--accept-loss", "--reason", "mark lost"]).code,
         0
     );
-    let succession = ca.file("state/succession");
-    let words = [
-        "succeed",
-        "--config",
-        config.to_str().unwrap(),
-        "--checkpoint",
-        succession.to_str().unwrap(),
-    ];
-    let said = signer(&words);
+    let said = ca.succeed(&[]);
     assert!(said.code == 75 && said.err.contains("--without-mark"), "{said:?}");
-    assert_eq!(signer(&[&words[..], &["--without-mark"]].concat()).code, 0);
+    assert_eq!(ca.succeed(&["--without-mark"]).code, 0);
     ca.restart_after_stop();
     let next = serial(&ca);
     assert!(day.iter().all(|serial| *serial < next));
@@ -319,7 +291,8 @@ fn a_lost_machine_is_restored_into_a_new_folder() {
     assert!(said.code == 0 && said.err.contains("ca.example/2 succeeds ca.example/1"), "{said:?}");
     let line = said.err.lines().last().unwrap().split("hallpass-signer ").nth(1).unwrap();
     let words: Vec<&str> = line.split(' ').collect();
-    assert_eq!(signer(&words).code, 0, "the printed line: {line}");
+    let mut printed = Command::new(env!("CARGO_BIN_EXE_hallpass-signer"));
+    assert_eq!(run(printed.args(words)).code, 0, "the printed line: {line}");
     ca.restart_after_stop();
     assert!(serial(&ca) > day[3] + 100);
     let certificate = ca.certificate("ana", &["deploy@web01", "OPS-7"]);

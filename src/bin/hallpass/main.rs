@@ -1,6 +1,7 @@
 //! `hallpass`: serve, and the operator's command line.
 
 mod health;
+mod keys;
 mod ledger;
 mod operate;
 mod recover;
@@ -69,10 +70,10 @@ fn main() -> ExitCode {
         Verb::Ledger(LedgerVerb::Emergency { certificate, reason, at }) => {
             recover::emergency(&at.config, &certificate, &reason)
         }
-        Verb::Key(KeyVerb::List(at)) => recover::list_keys(&at.config),
-        Verb::Key(KeyVerb::Next(words)) => recover::next(&words),
-        Verb::Key(KeyVerb::Promote(words)) => recover::promote(&words),
-        Verb::Key(KeyVerb::Retire(words)) => recover::retire(&words),
+        Verb::Key(KeyVerb::List(at)) => keys::list(&at.config),
+        Verb::Key(KeyVerb::Next(words)) => keys::next(&words),
+        Verb::Key(KeyVerb::Promote(words)) => keys::promote(&words),
+        Verb::Key(KeyVerb::Retire(words)) => keys::retire(&words),
         Verb::Backup { dir, at } => recover::backup(&at.config, &dir),
         Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
         Verb::Health(at) => health::health(&at.config),

@@ -1,15 +1,15 @@
-//! `ledger recover`, `key` and `backup`: the way out.
+//! The way out: `ledger recover` and `emergency`, `backup` and `restore`.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use hallpass::certificate::time::UnixTime;
+use hallpass::config::backup;
 use hallpass::config::ca::Ca;
 use hallpass::config::edit::replace;
-use hallpass::config::keys::{self, Role, Rotation};
+use hallpass::config::keys;
 use hallpass::config::trust::Trust;
-use hallpass::config::{ConfigError, backup};
-use hallpass::ledger::facts::{BreakGlass, KeyUse};
+use hallpass::ledger::facts::BreakGlass;
 use hallpass::ledger::leaf::Kind;
 use hallpass::ledger::recover::{Offline, Recovery};
 use hallpass::ledger::reserve::Reserve;
@@ -18,7 +18,7 @@ use hallpass::outside::clock::{Clock as _, SystemClock};
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::succeed;
 
-use crate::words::{RecoverWords, RoleWords};
+use crate::words::RecoverWords;
 use crate::{Stop, count, say};
 
 /// Where the signer's own user finds the new generation's first checkpoint.
@@ -30,7 +30,7 @@ pub(crate) fn recover(words: &RecoverWords) -> Result<(), Stop> {
 }
 
 /// `signer` is its configuration, where that is known besides.
-fn begin_generation(
+pub(crate) fn begin_generation(
     ca: &Ca,
     reason: &str,
     seen: Option<u64>,
@@ -84,7 +84,7 @@ fn begin_generation(
 
 /// The ledger for a command that writes to it while nobody serves it. A full disk gives its reserve for
 /// that; the daemon makes it whole again when there is room.
-fn unserved(ca: &Ca) -> Result<(Lock, Store), Stop> {
+pub(crate) fn unserved(ca: &Ca) -> Result<(Lock, Store), Stop> {
     let lock = Lock::take(&ca.ledger.database)?;
     let reserve = ca.ledger.reserve();
     // Whoever makes it owns it, and that is to be the daemon's user.
@@ -108,105 +108,6 @@ fn seen_by_signer(ca: &Ca, signer: Option<&Path>) -> Result<u64, Stop> {
         ));
     }
     Ok(seen.entries())
-}
-
-pub(crate) fn list_keys(path: &Path) -> Result<(), Stop> {
-    let ca = Ca::load(path)?;
-    let trust = Trust::load(&ca)?;
-    for (role, key) in trust.roles() {
-        crate::print(&format!("{role:<20} {key}\n"));
-    }
-    Ok(())
-}
-
-pub(crate) fn next(words: &RoleWords) -> Result<(), Stop> {
-    let ca = Ca::load(&words.at.config)?;
-    if words.role == LEDGER {
-        return Err(Stop::Failed("the ledger's next key is made by its promotion".to_owned()));
-    }
-    let rotation = rotation(&ca, words)?;
-    rotation.make_next()?;
-    say(&format!("there is a next {}: bring it to those who trust the one in use", words.role));
-    eprintln!(
-        "hint: hallpass trust prints it; when they have it: hallpass key promote {}",
-        words.role
-    );
-    Ok(())
-}
-
-pub(crate) fn promote(words: &RoleWords) -> Result<(), Stop> {
-    let ca = Ca::load(&words.at.config)?;
-    if words.role == LEDGER {
-        return begin_generation(
-            &ca,
-            "rotation of the ledger's key",
-            None,
-            words.signer_config.as_deref(),
-            "",
-        );
-    }
-    let rotation = rotation(&ca, words)?;
-    let key = std::fs::read_to_string(rotation.may_promote()?)?;
-    change_key(&ca, &words.role, "promoted", &key, || rotation.promote())?;
-    say(&format!(
-        "the next {} is in use; the one before is trusted until it is retired",
-        words.role
-    ));
-    eprintln!("hint: when nobody needs the one before: hallpass key retire {}", words.role);
-    Ok(())
-}
-
-pub(crate) fn retire(words: &RoleWords) -> Result<(), Stop> {
-    let ca = Ca::load(&words.at.config)?;
-    if words.role == LEDGER {
-        return Err(Stop::Failed(
-            "a generation's key signs nothing any more; verifiers keep it".to_owned(),
-        ));
-    }
-    let rotation = rotation(&ca, words)?;
-    let old = rotation.retiring().ok_or("no key is retiring: hallpass key promote begins")?;
-    let key = std::fs::read_to_string(old)?;
-    change_key(&ca, &words.role, "retired", &key, || rotation.retire())?;
-    say(&format!("the old {} is no longer printed, and its private key is destroyed", words.role));
-    eprintln!("hint: bring those who trust it the new list: hallpass trust");
-    Ok(())
-}
-
-/// The ledger's key is rotated by a generation.
-const LEDGER: &str = "ledger";
-
-/// The files of a role, the private ones where `signer.toml` has them.
-fn rotation(ca: &Ca, words: &RoleWords) -> Result<Rotation, Stop> {
-    let role = words.role.parse()?;
-    let signer = signer_config(ca, words.signer_config.as_deref())?;
-    let private = match role {
-        Role::UserCa => signer.user_ca,
-        Role::BareCa => signer.bare_ca,
-        Role::Signer => signer.cosigning,
-        // No process uses it yet; it waits beside the others.
-        Role::HostCa => {
-            let host_ca = ca.trust.host_ca.with_extension("");
-            signer.user_ca.with_file_name(host_ca.file_name().unwrap_or_default())
-        }
-    };
-    Ok(Rotation::of(ca, role).with_private(private))
-}
-
-/// Records a change of a key, then makes it. Not under a running daemon: it and its signer hold the
-/// key. A crash between the two leaves an entry of a change that the same command still makes.
-fn change_key(
-    ca: &Ca,
-    role: &str,
-    change: &str,
-    key: &str,
-    make: impl FnOnce() -> Result<(), ConfigError>,
-) -> Result<(), Stop> {
-    let (_lock, store) = unserved(ca)?;
-    let mut offline = Offline::begin(&store, ca.name.as_str(), SystemClock.now())?;
-    let (role, key) = (role.to_owned(), key.trim_end().to_owned());
-    offline.append(Kind::Key, &KeyUse { role, change: change.to_owned(), key })?;
-    offline.commit()?;
-    Ok(make()?)
 }
 
 /// What the emergency key signed while there was no CA to log it: told afterwards, so that its login
@@ -236,7 +137,7 @@ pub(crate) fn emergency(path: &Path, file: &Path, reason: &str) -> Result<(), St
     Ok(())
 }
 
-fn signer_config(ca: &Ca, said: Option<&Path>) -> Result<SignerConfig, Stop> {
+pub(crate) fn signer_config(ca: &Ca, said: Option<&Path>) -> Result<SignerConfig, Stop> {
     let path = said.or(ca.signer.spawn.as_deref());
     let path = path.ok_or(
         "the signer is a service of its own: as root, --signer-config names its file, \

@@ -37,10 +37,10 @@ pub(crate) enum Verb {
     /// Verify or export the ledger, or begin its next generation
     #[command(subcommand)]
     Ledger(LedgerVerb),
-    /// List keys, promote the next user CA, retire the old one
+    /// List keys, make the next one of a role, promote it, retire the one before
     #[command(subcommand)]
     Key(KeyVerb),
-    /// Say whether the door answers and the signer keeps up; status 1 if not
+    /// Say whether door, certificates, ledger and disk are well; status 1 if not
     Health(At),
     /// Put a backup into a new folder, and begin the ledger's next generation there
     Restore {
