@@ -82,13 +82,14 @@ impl Desk {
     /// Records which policy, people and hosts decide from here on, where the ledger does not say so yet.
     pub async fn record_texts(&self) -> Result<(), record::Fault> {
         let now = self.clock.now();
-        let texts = self.deciding.texts;
+        let deciding = self.in_force.now();
+        let texts = deciding.texts;
         let hashes = [
             (Kind::Policy, texts.policy),
             (Kind::People, texts.people),
             (Kind::Hosts, texts.hosts),
         ];
-        for ((kind, sha256), bytes) in hashes.into_iter().zip(self.deciding.bytes) {
+        for ((kind, sha256), bytes) in hashes.into_iter().zip(deciding.bytes) {
             let known = self.state.lock().unwrap_or_else(PoisonError::into_inner).text(kind);
             if known == Some(sha256) {
                 continue;

@@ -14,6 +14,7 @@
 
 mod collect;
 mod entries;
+pub mod in_force;
 mod journal;
 pub mod outcome;
 pub mod request;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rand::Rng as _;
 
 use self::collect::{account_facts, person_facts};
+use self::in_force::InForce;
 use self::outcome::{Fault, Issued, Outcome, Refused, Status};
 use self::request::{Ask, Asker};
 use self::state::State;
@@ -41,7 +43,7 @@ use crate::outside::tickets::FolderTracker;
 /// What the desk is made of.
 pub struct Desk {
     /// People, hosts and policy.
-    pub deciding: Arc<Deciding>,
+    pub in_force: InForce,
     /// The ledger.
     pub ledger: Ledger,
     /// The fold.
@@ -97,13 +99,13 @@ impl Desk {
     }
 
     /// The owner of a key at this moment.
-    pub fn owner(&self, key: &ssh_key::public::KeyData) -> Option<&PersonName> {
-        self.deciding.people.owner(key)
+    pub fn owner(&self, key: &ssh_key::public::KeyData) -> Option<PersonName> {
+        self.in_force.now().people.owner(key).cloned()
     }
 
     /// Whether a host goes by this name.
     pub fn knows_host(&self, typed: &str) -> bool {
-        self.deciding.hosts.find(typed).is_some()
+        self.in_force.now().hosts.find(typed).is_some()
     }
 
     /// Answers a request for one account.
@@ -111,8 +113,9 @@ impl Desk {
         let reading = self.clock.read();
         let now = reading.now;
         let id = RequestId::from_random(rand::rng().next_u64());
-        let person = self.owner(&asker.key).and_then(|name| self.deciding.people.get(name));
-        let outcome = match self.issue(asker, person, &ask, &id, reading).await {
+        let deciding = self.in_force.now();
+        let person = deciding.people.owner(&asker.key).and_then(|name| deciding.people.get(name));
+        let outcome = match self.issue(&deciding, asker, person, &ask, &id, reading).await {
             Ok(issued) => Outcome::Issued(Box::new(issued)),
             Err(Stop::No { reasons, hint }) => {
                 let refused = Refused { request: id, reasons, hint };
@@ -133,6 +136,7 @@ impl Desk {
     /// The nine steps.
     async fn issue(
         &self,
+        deciding: &Deciding,
         asker: &Asker,
         person: Option<&Person>,
         ask: &Ask,
@@ -146,13 +150,13 @@ impl Desk {
                 "ask whoever runs the CA to add it: hallpass person add",
             )
         })?;
-        self.own_name(asker, person)?;
+        collect::own_name(deciding, asker, person)?;
 
         // 2. The account, by its canonical name.
-        let host = self.host(ask)?;
+        let host = collect::host(deciding, ask)?;
 
         // 3. The facts. The ticket is read at each issue; nothing is kept between two.
-        let ticket = self.ticket(ask).await?;
+        let ticket = self.ticket(deciding, ask).await?;
         let facts = Facts {
             request: id.clone(),
             now,
@@ -167,7 +171,7 @@ impl Desk {
         };
 
         // 4. The decision.
-        let grant = match decide(&self.deciding.policy, &facts) {
+        let grant = match decide(&deciding.policy, &facts) {
             Decision::Granted(grant) => grant,
             Decision::Refused(refusal) => {
                 let hint = refusal.hint.clone().unwrap_or_else(|| "ssh ca help".to_owned());
@@ -196,7 +200,7 @@ impl Desk {
         let typed = ask.account();
 
         // 6. The draft, for the very key that was proved.
-        let unsigned = Unsigned::draft(grant, &asker.key, self.stamp()).map_err(|why| {
+        let unsigned = Unsigned::draft(grant, &asker.key, self.stamp(deciding)).map_err(|why| {
             Stop::Broken { what: "the certificate could not be drafted", details: why.to_string() }
         })?;
 
@@ -229,9 +233,9 @@ impl Desk {
                 hint: "ask whoever runs the CA to add it: hallpass person add".to_owned(),
             });
         };
-        let grants = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(person, now);
+        let grants = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person, now);
         Outcome::Status(Status {
-            person: person.clone(),
+            person,
             key: fingerprint(&asker.key),
             key_type: asker.key.algorithm().to_string(),
             grants,
@@ -239,14 +243,14 @@ impl Desk {
         })
     }
 
-    fn stamp(&self) -> Stamp {
+    fn stamp(&self, deciding: &Deciding) -> Stamp {
         let mut rng = rand::rng();
         let mut stamp = Stamp {
             nonce: [0; 32],
             grant_salt: [0; 16],
             certificate_salt: [0; 16],
             node: self.node.clone(),
-            texts: self.deciding.texts,
+            texts: deciding.texts,
             user_ca: self.user_ca.clone(),
             bare_ca: self.bare_ca.clone(),
         };

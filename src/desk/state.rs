@@ -116,7 +116,13 @@ impl State {
             // What stood in the lost entries nobody knows: what was granted before is void.
             Kind::Succession => self.grants.clear(),
             // Refusals are counted when they are decided, before they are committed: see `refused`.
-            Kind::Certificate | Kind::Refusal | Kind::Lost | Kind::Key | Kind::BreakGlass => {}
+            Kind::Certificate
+            | Kind::Refusal
+            | Kind::Lost
+            | Kind::Key
+            | Kind::BreakGlass
+            | Kind::Lock
+            | Kind::HostCertificate => {}
         }
     }
 

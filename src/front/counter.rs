@@ -20,7 +20,7 @@ pub struct Counter {
 
 impl super::Commands for Counter {
     fn owner(&self, key: &KeyData) -> Option<PersonName> {
-        self.desk.owner(key).cloned()
+        self.desk.owner(key)
     }
 
     async fn run(self: Arc<Self>, caller: Caller, command: Command) -> Reply {

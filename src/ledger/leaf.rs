@@ -28,11 +28,15 @@ pub enum Kind {
     Key,
     /// A certificate that the emergency key signed while the CA was dead, told afterwards.
     BreakGlass,
+    /// A lock that holds from here on, or that was lifted.
+    Lock,
+    /// A host certificate that is about to be signed.
+    HostCertificate,
 }
 
 impl Kind {
     /// Every kind, for parsing.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Certificate,
         Self::Grant,
         Self::Refusal,
@@ -43,6 +47,8 @@ impl Kind {
         Self::Succession,
         Self::Key,
         Self::BreakGlass,
+        Self::Lock,
+        Self::HostCertificate,
     ];
 
     /// The word in the leaf and in the facts.
@@ -58,6 +64,8 @@ impl Kind {
             Self::Succession => "succession",
             Self::Key => "key",
             Self::BreakGlass => "break-glass",
+            Self::Lock => "lock",
+            Self::HostCertificate => "host-certificate",
         }
     }
 }

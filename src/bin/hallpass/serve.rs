@@ -11,6 +11,7 @@ use hallpass::config::edit::replace;
 use hallpass::config::trust::Trust;
 use hallpass::config::{Config, Deciding};
 use hallpass::desk::Desk;
+use hallpass::desk::in_force::InForce;
 use hallpass::desk::state::State;
 use hallpass::front::counter::Counter;
 use hallpass::front::{self, Listener};
@@ -138,7 +139,8 @@ fn open_desk(
         .first()
         .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
     let node = ca.name.to_string();
-    Ok((Desk { deciding, ledger, state, tracker, clock, node, user_ca, bare_ca }, writer))
+    let in_force = InForce::new(deciding);
+    Ok((Desk { in_force, ledger, state, tracker, clock, node, user_ca, bare_ca }, writer))
 }
 
 /// The signer behind its socket.
