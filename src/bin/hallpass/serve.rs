@@ -1,5 +1,6 @@
 //! `serve`: the daemon put together, in the order in which a start must go.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -53,7 +54,8 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
             format!("{}: {why}; does another hallpass serve there?", listen.join(", "))
         })?;
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
-        let desk = Arc::new(Counter { desk, trust });
+        let address = known_at(&ca, listener.addresses());
+        let desk = Arc::new(Counter { desk, trust, address });
         desk.desk.record_texts().await?;
         let tended = Arc::clone(&desk);
         tokio::spawn(async move {
@@ -82,6 +84,15 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
     }
     say("stopped");
     Ok(())
+}
+
+/// Where people connect to: what `ca.toml` says, or the first address that is listened on; the CA's
+/// name where that is any.
+fn known_at(ca: &Ca, listening: &[SocketAddr]) -> (String, u16) {
+    let first = listening.first();
+    let ip = first.map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
+    let host = ip.map_or_else(|| ca.name.to_string(), |ip| ip.to_string());
+    (host, first.map_or(22, SocketAddr::port))
 }
 
 fn open_desk(
@@ -140,7 +151,22 @@ fn open_desk(
         .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
     let node = ca.name.to_string();
     let in_force = InForce::new(deciding);
-    Ok((Desk { in_force, ledger, state, tracker, clock, node, user_ca, bare_ca }, writer))
+    let host_cas = trust.host_cas()?;
+    let (ticket_url, kept) = (None, Mutex::default());
+    let desk = Desk {
+        in_force,
+        ledger,
+        state,
+        tracker,
+        clock,
+        node,
+        user_ca,
+        bare_ca,
+        host_cas,
+        ticket_url,
+        kept,
+    };
+    Ok((desk, writer))
 }
 
 /// The signer behind its socket.
