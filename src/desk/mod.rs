@@ -455,7 +455,6 @@ fn notes(grant: &Grant) -> Vec<String> {
     let closed = (!forwards)
         .then(|| "without port forwarding: -J, -L, -D and editors need another offer".to_owned());
     let account = &grant.facts().account;
-    let closed = closed.filter(|_| !grant.is_renewal());
     let wide = account.bare.then(|| {
         let login = &account.login;
         format!("a bare account name: it opens {login} on every server that takes bare names, until it expires")
