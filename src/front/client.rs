@@ -46,6 +46,8 @@ impl Block {
              KnownHostsCommand /bin/echo {name} {host_key}\n    \
              UserKnownHostsFile none\n    GlobalKnownHostsFile none\n    StrictHostKeyChecking yes\n    \
              ForwardAgent {forward}\n    ControlMaster auto\n    ControlPath ~/.ssh/hallpass/%C.{forward}\n    ControlPersist 60\n    \
+             # A CA that is away keeps nobody waiting: a certificate that is still good opens without it.\n    \
+             ConnectTimeout 5\n    ServerAliveInterval 5\n    ServerAliveCountMax 2\n    \
              SendEnv HALLPASS_TICKET\n"
         );
         let mut hops: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -85,12 +87,12 @@ fn group(names: &str, logins: &str, form: Form) -> String {
              IdentitiesOnly no\n    PubkeyAcceptedAlgorithms ssh-ed25519-cert-v01@openssh.com\n"
         ),
         // The file is put in place by rename, and stays where it is when nothing new was issued: a
-        // certificate that is still good is shown though the CA does not answer.
+        // certificate that is still good is shown though the CA does not answer. Plain keys stay
+        // allowed: ssh signs for a certificate with the plain key beside it, and shows certificates first.
         Form::File => format!(
-            "\nMatch originalhost {names},!ca user {logins}\n    CertificateFile ~/.ssh/hallpass/%r@%n-cert.pub\n\
-             Match originalhost {names},!ca user {logins} exec \"sh -c 'cd && umask 077 && mkdir -p .ssh/hallpass && cd .ssh/hallpass \
-             && ssh ca ensure --to stdout $0 > .$0.$$ && mv .$0.$$ $0-cert.pub; s=$?; rm -f .$0.$$; exit $s' %r@%n\"\n    \
-             PubkeyAcceptedAlgorithms *-cert-v01@openssh.com\n"
+            "\nMatch originalhost {names},!ca user {logins} exec \"sh -c 'cd && umask 077 && mkdir -p .ssh/hallpass && \
+             cd .ssh/hallpass && ssh ca ensure --to stdout $0 > .$0.$$ && mv .$0.$$ $0-cert.pub; rm -f .$0.$$' %r@%n\"\n    \
+             CertificateFile ~/.ssh/hallpass/%r@%n-cert.pub\n"
         ),
     }
 }

@@ -9,7 +9,7 @@ use super::{Caller, Command, Reply, reply, verbs};
 use crate::certificate::names::PersonName;
 use crate::config::trust::Trust;
 use crate::desk::Desk;
-use crate::desk::request::Asker;
+use crate::desk::request::{Asker, Want};
 
 /// The desk and the public keys, behind the door.
 pub struct Counter {
@@ -66,6 +66,9 @@ impl super::Commands for Counter {
         let Caller { key, user, source, agent, .. } = caller;
         let asker = Asker { key, user, source, agent };
         match line.verb {
+            verbs::Verb::Request(ask, want @ Want::There) => {
+                reply::ensured::ensured(&self.desk.request(&asker, ask, want).await, line.json)
+            }
             verbs::Verb::Request(ask, want) => {
                 reply::outcome(&self.desk.request(&asker, ask, want).await, line.json)
             }

@@ -10,6 +10,7 @@
 mod booted;
 mod ca;
 mod checkers;
+mod clients;
 mod clock;
 mod crash;
 mod disk;
@@ -20,6 +21,7 @@ mod fsync;
 mod generator;
 mod hostile;
 mod keys;
+mod laptop;
 mod load;
 mod namespace;
 mod operator;
