@@ -12,6 +12,7 @@ mod ca;
 mod checkers;
 mod clock;
 mod crash;
+mod delivery;
 mod disk;
 mod edge;
 mod eio;
