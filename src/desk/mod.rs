@@ -17,7 +17,9 @@ mod entries;
 pub mod in_force;
 mod journal;
 pub mod outcome;
+pub mod reload;
 pub mod request;
+pub mod self_test;
 pub mod state;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -171,6 +171,24 @@ pub struct Text {
     pub sha256: Hash,
     /// Its length in bytes.
     pub bytes: u64,
+    /// Who had it read; `None` for a start or a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
+    /// What the change is called where it was agreed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
+}
+
+/// An operator, who ordered something on the CA's own machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The user id, which the kernel told.
+    pub uid: u32,
+    /// The name of that user on the CA's machine.
+    pub user: Option<String>,
+    /// Whom the client said it speaks for (`SUDO_USER`): a claim that nothing proves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<String>,
 }
 
 /// The facts of a `lost` entry.

@@ -28,6 +28,7 @@ mod production;
 mod promises;
 mod promotion;
 mod readme;
+mod reload;
 mod rollback;
 mod rotation;
 mod site;

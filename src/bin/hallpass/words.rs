@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
+use hallpass::desk::reload::Change;
 
 #[derive(Parser)]
 #[command(
@@ -26,6 +27,14 @@ pub(crate) enum Verb {
     Serve(At),
     /// Say what was understood, or the error with file, line and column
     Check(At),
+    /// Have the daemon read people, hosts and policy anew; returns when they decide
+    Reload {
+        /// What the change is called: a ticket, a commit
+        #[arg(long, value_name = "ID")]
+        change: Option<Change>,
+        #[command(flatten)]
+        at: At,
+    },
     /// Add people to people.toml
     #[command(subcommand)]
     Person(PersonVerb),
