@@ -73,6 +73,8 @@ fn facts(
         ttl: None,
         period: None,
         offer: None,
+        deliveries: Vec::new(),
+        within: None,
     }
 }
 
