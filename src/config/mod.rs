@@ -9,6 +9,8 @@ pub mod keys;
 pub mod people;
 pub mod snapshot;
 mod sums;
+#[cfg(test)]
+mod tests;
 pub mod ticket_url;
 pub mod trust;
 mod unique;

@@ -69,6 +69,7 @@ fn main() -> ExitCode {
             ledger::verify(&at.config, export.as_deref(), signer_config.as_deref())
         }
         Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
+        Verb::Ledger(LedgerVerb::Text { hash, at }) => ledger::text(&at.config, &hash),
         Verb::Ledger(LedgerVerb::Recover(words)) => recover::recover(&words),
         Verb::Ledger(LedgerVerb::Emergency { certificate, reason, at }) => {
             recover::emergency(&at.config, &certificate, &reason)

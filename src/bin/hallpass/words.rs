@@ -185,6 +185,13 @@ pub(crate) enum LedgerVerb {
     },
     /// Write the ledger as JSON lines
     Export(At),
+    /// Print the policy, people or hosts that a hash in the ledger stands for
+    Text {
+        /// The hash, in base64 or as sha256sum prints it
+        hash: String,
+        #[command(flatten)]
+        at: At,
+    },
     /// Begin a new generation after entries were lost
     Recover(RecoverWords),
     /// Tell the ledger of a certificate that the emergency key signed while the CA was dead
