@@ -11,7 +11,7 @@ use crate::process::{Daemon, Said, key_pair, run};
 
 /// The program.
 pub fn hallpass() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_hallpass"))
+    Command::new(crate::load::programs().join("hallpass"))
 }
 
 /// A running CA.

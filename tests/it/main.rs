@@ -29,6 +29,7 @@ mod promises;
 mod promotion;
 mod readme;
 mod reload;
+mod rewritten;
 mod rollback;
 mod rotation;
 mod site;
