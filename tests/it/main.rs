@@ -19,6 +19,7 @@ mod first_certificate;
 mod fsync;
 mod generator;
 mod hostile;
+mod import;
 mod keys;
 mod load;
 mod namespace;

@@ -81,7 +81,7 @@ fn rewrite(dir: &Path, name: &str, text: &str, state: &mut u64) {
     let mut file = std::fs::File::create(path).unwrap();
     let pieces = text.as_bytes().chunks(text.len() / (1 + below(state, 4)) + 1);
     for piece in pieces {
-        std::thread::sleep(Duration::from_micros(below(state, 400) as u64));
+        std::thread::sleep(Duration::from_micros(below(state, 200) as u64));
         file.write_all(piece).unwrap();
     }
 }
@@ -169,7 +169,7 @@ fn only_whole_old_or_whole_new_files_decide_while_they_are_rewritten() {
                         None if name == "SHA256SUMS" => rewrite(&at, name, &lists[n], &mut state),
                         None => drop(std::fs::remove_file(at.join(name))),
                     }
-                    std::thread::sleep(Duration::from_micros(below(&mut state, 3000) as u64));
+                    std::thread::sleep(Duration::from_micros(below(&mut state, 600) as u64));
                 }
                 // What is finished is taken, and decides.
                 let answer = reload(&socket);
@@ -180,13 +180,17 @@ fn only_whole_old_or_whole_new_files_decide_while_they_are_rewritten() {
                     assert_eq!(said.code, 0, "{said:?}");
                 }
                 deployed += 1;
+                std::thread::sleep(Duration::from_micros(below(&mut state, 20_000) as u64));
             }
             deployed
         });
-        for _ in 0..2 {
-            scope.spawn(|| {
+        for seed in 1..3_u64 {
+            let (done, count, socket) = (&done, &count, &socket);
+            scope.spawn(move || {
+                let mut state = seed;
                 while !done.load(Ordering::SeqCst) {
-                    count(&reload(&socket));
+                    count(&reload(socket));
+                    std::thread::sleep(Duration::from_micros(below(&mut state, 4000) as u64));
                 }
             });
         }

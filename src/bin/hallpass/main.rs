@@ -2,6 +2,7 @@
 
 mod control;
 mod health;
+mod import;
 mod keys;
 mod ledger;
 mod operate;
@@ -17,7 +18,7 @@ use clap::Parser as _;
 
 use hallpass::config::edit::{NewHost, NewPerson};
 
-use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
+use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 
 /// What ends a command: the text for the operator, and the exit status.
 enum Stop {
@@ -82,6 +83,8 @@ fn main() -> ExitCode {
         Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
         Verb::Health(at) => health::health(&at.config),
         Verb::Reload { change, at } => control::reload(&at.config, change),
+        Verb::Import(ImportVerb::People(words)) => import::people(words),
+        Verb::Import(ImportVerb::Hosts(words)) => import::hosts(words),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
