@@ -17,6 +17,7 @@ mod entries;
 pub mod in_force;
 mod journal;
 pub mod outcome;
+mod permission;
 pub mod request;
 pub mod state;
 
