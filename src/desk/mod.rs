@@ -169,6 +169,8 @@ impl Desk {
             ttl: ask.ttl,
             period: ask.period,
             offer: ask.offer.clone(),
+            deliveries: Vec::new(),
+            within: None,
         };
 
         // 4. The decision.

@@ -66,6 +66,9 @@ pub struct Terms {
     pub source_address: Vec<Cidr>,
     /// The one command a certificate may run.
     pub force_command: Option<String>,
+    /// The one kind of key that is certified, `own-key` or `made-by-ca`, where that is a term.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<String>,
 }
 
 /// A ticket as its tracker showed it.
@@ -107,6 +110,9 @@ pub struct Granted {
     /// The principals.
     #[serde(with = "principals")]
     pub accounts: Vec<Principal>,
+    /// `LOGIN@HOST` of each, where the principals are bare account names and do not say the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
     /// The ticket, as seen.
     pub ticket: Option<Ticket>,
     /// The reason, as typed.

@@ -116,6 +116,25 @@ impl Ledger {
         answer.await.map_err(|_| Fault::Ending)?
     }
 
+    /// Records several certificates, each of which can fail alone, and has them signed. All are submitted
+    /// before the first is waited for.
+    pub async fn issue_all(&self, all: Vec<Unsigned>) -> Vec<Result<Certificate, Fault>> {
+        let mut answers = Vec::with_capacity(all.len());
+        for unsigned in all {
+            let (reply, answer) = oneshot::channel();
+            answers
+                .push(self.submit(Submission::Issue(Box::new(unsigned), reply)).map(|()| answer));
+        }
+        let mut certificates = Vec::with_capacity(answers.len());
+        for answer in answers {
+            certificates.push(match answer {
+                Ok(answer) => answer.await.unwrap_or(Err(Fault::Ending)),
+                Err(fault) => Err(fault),
+            });
+        }
+        certificates
+    }
+
     /// Records an entry that nobody signs; its index when it is durable.
     pub async fn append(&self, kind: Kind, facts: Vec<u8>) -> Result<u64, Fault> {
         let (reply, answer) = oneshot::channel();

@@ -180,13 +180,16 @@ impl Writer {
                     answer(reply, Err(fault));
                     return Ok(());
                 }
-                let grant_facts = unsigned.grant_facts().to_vec();
-                let grant = Leaf::other(Kind::Grant, &grant_facts);
-                match self.enter_certificate(*unsigned, &grant, &grant_facts, first) {
+                let grant = unsigned
+                    .grant_facts()
+                    .map(|facts| (Leaf::other(Kind::Grant, facts), facts.to_vec()));
+                match self.enter_certificate(*unsigned, grant.as_ref(), first) {
                     Ok(Ok(recorded)) => {
-                        self.edge.append(grant.hash());
+                        if let Some((leaf, facts)) = grant {
+                            self.edge.append(leaf.hash());
+                            told.push((first, Kind::Grant, facts));
+                        }
                         self.edge.append(recorded.leaf().hash());
-                        told.push((first, Kind::Grant, grant_facts));
                         told.push((recorded.index(), Kind::Certificate, recorded.facts().to_vec()));
                         made.push(Made::Certificate(Box::new(recorded), reply));
                     }
@@ -201,17 +204,18 @@ impl Writer {
         Ok(())
     }
 
-    /// A grant and its certificate in one savepoint: both or neither.
+    /// A grant, if it has no leaf yet, and its certificate in one savepoint: both or neither.
     fn enter_certificate(
         &self,
         unsigned: Unsigned,
-        grant: &Leaf,
-        grant_facts: &[u8],
+        grant: Option<&(Leaf, Vec<u8>)>,
         first: u64,
     ) -> Result<Result<Recorded, Flaw>, StoreError> {
         self.store.begin_entry()?;
-        self.store.insert(first, grant, None, grant_facts)?;
-        match Recorded::number(unsigned, first + 1, &self.keys) {
+        if let Some((leaf, facts)) = grant {
+            self.store.insert(first, leaf, None, facts)?;
+        }
+        match Recorded::number(unsigned, first + u64::from(grant.is_some()), &self.keys) {
             Ok(recorded) => {
                 self.store.insert(
                     recorded.index(),
@@ -287,7 +291,7 @@ impl Nodes for Writer {
 impl Submission {
     fn bytes(&self) -> usize {
         match self {
-            Self::Issue(unsigned, _) => 2 * unsigned.grant_facts().len() + 1024,
+            Self::Issue(unsigned, _) => unsigned.len() + 1024,
             Self::Append(_, facts, _) => facts.len(),
             Self::Ping(_) => 0,
         }
