@@ -54,18 +54,21 @@ impl Desk {
     }
 
     /// The same without a line in the journal; who it was, if that is known.
-    fn permission(&self, asker: &Asker, act: Act) -> (Result<Permitted, Stop>, Option<PersonName>) {
+    pub(super) fn permission(
+        &self,
+        asker: &Asker,
+        act: Act,
+    ) -> (Result<Permitted, Stop>, Option<PersonName>) {
         let deciding = self.in_force.now();
         let person = deciding.people.owner(&asker.key).and_then(|name| deciding.people.get(name));
         let Some(person) = person else {
-            let stop = Stop::no(
-                "your key is not enrolled any more".to_owned(),
-                "ask whoever runs the CA to add it: hallpass person add",
-            );
-            return (Err(stop), None);
+            return (Err(not_enrolled()), None);
         };
         let name = person.name.clone();
         if let Err(stop) = own_name(&deciding, asker, person) {
+            return (Err(stop), Some(name));
+        }
+        if let Some(stop) = self.locked_out(&name, asker) {
             return (Err(stop), Some(name));
         }
         let matter = Matter {
@@ -87,4 +90,12 @@ impl Desk {
         };
         (permitted, Some(name))
     }
+}
+
+/// A key that was enrolled when it was proved, and is not now.
+pub(super) fn not_enrolled() -> Stop {
+    Stop::no(
+        "your key is not enrolled any more".to_owned(),
+        "ask whoever runs the CA to add it: hallpass person add",
+    )
 }
