@@ -22,7 +22,9 @@ mod locking_tests;
 pub mod locks;
 pub mod outcome;
 mod permission;
+pub mod reload;
 pub mod request;
+pub mod self_test;
 pub mod state;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +50,7 @@ use crate::outside::tickets::FolderTracker;
 /// What the desk is made of.
 pub struct Desk {
     /// People, hosts and policy.
-    pub in_force: InForce,
+    pub in_force: Arc<InForce>,
     /// The ledger.
     pub ledger: Ledger,
     /// The fold.
@@ -248,14 +250,14 @@ impl Desk {
         };
         let locks = self.locks_of(&person, asker);
         let grants = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person, now);
-        Outcome::Status(Status {
+        Outcome::Status(Box::new(Status {
             person,
             locks,
             key: fingerprint(&asker.key),
             key_type: asker.key.algorithm().to_string(),
             grants,
             now,
-        })
+        }))
     }
 
     fn stamp(&self, deciding: &Deciding) -> Stamp {

@@ -13,7 +13,7 @@ pub enum Outcome {
     /// Something broke: ours to mend. The id finds the details in the journal.
     Fault(Fault),
     /// Who one is and what one holds.
-    Status(Status),
+    Status(Box<Status>),
 }
 
 /// A certificate that was issued.

@@ -64,16 +64,9 @@ impl State {
             written.is_none_or(|header| header.time >= horizon)
         })?;
         // Read again rather than kept: a busy week has more entries than there is memory.
-        let mut state = Self::default();
-        let mut unread = None;
         // A lock never ends by itself: all there ever were. Those of the last days come twice, in order.
-        store.each_lock(|row| {
-            unread = state.refold_lock(&row).err();
-            unread.is_none()
-        })?;
-        if let Some(why) = unread {
-            return Err(why);
-        }
+        let mut state = Self { locks: Locks::rebuild(store)?, ..Self::default() };
+        let mut unread = None;
         store.each_from(from, |row| {
             unread = state.refold(&row).err();
             unread.is_none()
@@ -97,27 +90,6 @@ impl State {
             }
         }
         Ok(())
-    }
-
-    /// Takes in a lock that a start found. What would lift it, or change its name, unnoticed ends the
-    /// start.
-    fn refold_lock(&mut self, row: &Row) -> Result<(), StoreError> {
-        let leaf = row.leaf.parse::<Leaf>();
-        let leaf = leaf.map_err(|why| StoreError(format!("entry {}: {why}", row.index)))?;
-        let Some(facts) = &row.facts else {
-            tracing::error!(
-                index = row.index,
-                "a lock whose facts are gone: what it locked nobody knows"
-            );
-            return Ok(());
-        };
-        if Hash::of(facts) != leaf.facts {
-            return Err(StoreError(format!(
-                "entry {}, a lock, is not what was written",
-                row.index
-            )));
-        }
-        self.refold(row)
     }
 
     /// Takes in one committed entry.

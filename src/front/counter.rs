@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use ssh_key::public::KeyData;
 
+use super::control::{Answer, Order, Orders};
 use super::{Caller, Command, Reply, reply, verbs};
 use crate::certificate::names::PersonName;
+use crate::config::ca::Ca;
 use crate::config::trust::Trust;
 use crate::desk::Desk;
+use crate::desk::locking::LockAsk;
+use crate::desk::reload::By;
 use crate::desk::request::Asker;
+use crate::ledger::facts::Author;
 
 /// The desk and the public keys, behind the door.
 pub struct Counter {
@@ -16,6 +21,42 @@ pub struct Counter {
     pub desk: Desk,
     /// The public keys.
     pub trust: Trust,
+    /// `ca.toml`, as it was at the start.
+    pub ca: Arc<Ca>,
+}
+
+impl Orders for Counter {
+    async fn carry_out(self: Arc<Self>, order: Order, author: Author) -> Answer {
+        match order {
+            Order::Lock { target, lifting, reason } => {
+                self.lock_by_operator(author, &target, lifting, &reason).await
+            }
+            Order::Reload { change } => self.reload(By { author: Some(author), change }).await,
+        }
+    }
+}
+
+impl Counter {
+    /// Sets or lifts a lock for an operator of this machine.
+    async fn lock_by_operator(
+        &self,
+        author: Author,
+        target: &str,
+        lifting: bool,
+        reason: &str,
+    ) -> Answer {
+        let ask = match (target.parse(), reason.parse()) {
+            (Ok(target), Ok(reason)) => LockAsk { target, lifting, reason },
+            (Err(why), _) => return Answer::refused(why),
+            (_, Err(why)) => return Answer::refused(format!("--reason: {why}")),
+        };
+        reply::locks::by_operator(self.desk.lock_by_operator(author, ask).await)
+    }
+
+    /// Has people, hosts and policy read anew.
+    pub async fn reload(&self, by: By) -> Answer {
+        reply::reload::reloaded(self.desk.reload(&self.ca, by).await)
+    }
 }
 
 impl super::Commands for Counter {

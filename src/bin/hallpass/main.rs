@@ -1,8 +1,10 @@
 //! `hallpass`: serve, and the operator's command line.
 
+mod control;
 mod health;
 mod keys;
 mod ledger;
+mod locks;
 mod operate;
 mod recover;
 mod serve;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use hallpass::config::edit::{NewHost, NewPerson};
+use hallpass::desk::locks::Target;
 
 use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 
@@ -22,8 +25,10 @@ use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 enum Stop {
     /// Something is not as it should be: configuration, ledger, files.
     Failed(String),
-    /// The ledger is not what was signed.
+    /// The answer is no, or the ledger is not what was signed; it was said.
     Invalid,
+    /// Something broke; it was said.
+    Told,
 }
 
 impl<E: Display> From<E> for Stop {
@@ -55,6 +60,12 @@ fn main() -> ExitCode {
             };
             operate::host(&at.config, new, &host_key)
         }
+        Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
+        Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
+        Verb::Locks(at) => locks::list(&at.config),
+        Verb::Person(PersonVerb::Disable { name, reason, at }) => {
+            locks::lock(&at.config, Target::Person(name), reason, false)
+        }
         Verb::Trust(words) => operate::trust(&words),
         Verb::Ledger(LedgerVerb::Verify {
             export: Some(export),
@@ -77,10 +88,12 @@ fn main() -> ExitCode {
         Verb::Backup { dir, at } => recover::backup(&at.config, &dir),
         Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
         Verb::Health(at) => health::health(&at.config),
+        Verb::Reload { change, at } => control::reload(&at.config, change),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Invalid) => ExitCode::from(1),
+        Err(Stop::Told) => ExitCode::from(75),
         Err(Stop::Failed(why)) => {
             eprintln!("hallpass: {why}");
             ExitCode::from(75)
