@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::Rng as _;
 
+use super::collect::Wanted;
 use super::entries::salt;
+use super::holdings::not_enrolled;
 use super::in_force::InForce;
 use super::locks::{Lock, Locks, Target};
 use super::outcome::{Fault, Outcome, Refused};
@@ -135,7 +137,7 @@ impl Desk {
             state.locks.iter().cloned().collect()
         };
         let own = deciding.people.owner(&asker.key);
-        let own = own.ok_or_else(|| answer(super::permission::not_enrolled()))?;
+        let own = own.ok_or_else(|| answer(not_enrolled()))?;
         if let Some(stop) = self.locked_out(own, asker) {
             return Err(answer(stop));
         }
@@ -149,8 +151,8 @@ impl Desk {
                         shown.push(lock);
                         break;
                     }
-                    Err(Stop::No { .. }) => {}
                     Err(broken @ Stop::Broken { .. }) => return Err(answer(broken)),
+                    Err(Stop::No { .. } | Stop::Undelivered { .. }) => {}
                 }
             }
         }
@@ -176,17 +178,18 @@ impl Desk {
         Act::Lock(LockAct { target: target.kind(), name, lifting, mine, reason: reason.cloned() })
     }
 
-    /// Whether a lock stands against certificates for these principals.
+    /// Whether a lock stands against certificates for these accounts.
     pub(super) fn unlocked(
         &self,
         deciding: &Deciding,
         person: &PersonName,
         asker: &Asker,
-        principals: &[Principal],
+        wanted: &[Wanted<'_>],
     ) -> Result<(), Stop> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let key = fingerprint(&asker.key);
-        match state.locks.against(person, &key, principals, &deciding.hosts) {
+        let principals: Vec<Principal> = wanted.iter().map(|one| one.account.principal()).collect();
+        match state.locks.against(person, &key, &principals, &deciding.hosts) {
             Some(lock) => Err(Stop::no(lock.to_string(), lock.hint())),
             None => Ok(()),
         }
@@ -297,10 +300,14 @@ impl From<&LockAsk> for LockChange {
     }
 }
 
-fn answer(stop: Stop) -> Outcome {
+/// A stop put as an answer.
+pub(super) fn answer(stop: Stop) -> Outcome {
     let request = RequestId::from_random(rand::rng().next_u64());
     match stop {
         Stop::No { reasons, hint } => Outcome::Refused(Refused { request, reasons, hint }),
+        Stop::Undelivered { reason, hint } => {
+            Outcome::Refused(Refused { request, reasons: vec![reason], hint })
+        }
         Stop::Broken { what, details } => {
             tracing::error!(%request, %details, "fault");
             Outcome::Fault(Fault { request, what })

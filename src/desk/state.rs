@@ -3,9 +3,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use serde::Deserialize;
+
 use super::locks::Locks;
-use super::outcome::LiveGrant;
-use crate::certificate::names::PersonName;
+use super::outcome::{Last, LiveGrant};
+use crate::certificate::names::{OfferId, PersonName, RequestId};
 use crate::certificate::time::{Span, UnixTime};
 use crate::decide::LONGEST;
 use crate::ledger::facts::{Granted, Header, Refusal, Text};
@@ -32,6 +34,21 @@ pub struct State {
     refusals: HashMap<PersonName, Refusals>,
     texts: HashMap<&'static str, Hash>,
     newest: UnixTime,
+}
+
+/// What the fold reads of a certificate's facts.
+#[derive(Deserialize)]
+struct Issuance {
+    time: UnixTime,
+    person: PersonName,
+    request: RequestId,
+    offer: OfferId,
+    accounts: Vec<String>,
+    #[serde(default)]
+    targets: Vec<String>,
+    ttl: u64,
+    subject: String,
+    delivery: String,
 }
 
 /// A person's refusals.
@@ -100,15 +117,11 @@ impl State {
         }
         match entry.kind {
             Kind::Grant => match serde_json::from_slice::<Granted>(entry.facts) {
-                Ok(granted) => {
-                    self.grants.entry(granted.person.clone()).or_default().push(LiveGrant {
-                        request: granted.request,
-                        accounts: granted.accounts.iter().map(ToString::to_string).collect(),
-                        ticket: granted.ticket.map(|ticket| ticket.id),
-                        ends: granted.grant_ends,
-                        offer: granted.offer,
-                    })
-                }
+                Ok(granted) => self.granted(granted),
+                Err(why) => unreadable(why),
+            },
+            Kind::Certificate => match serde_json::from_slice::<Issuance>(entry.facts) {
+                Ok(issued) => self.issued(entry.index, issued),
                 Err(why) => unreadable(why),
             },
             Kind::Policy | Kind::People | Kind::Hosts => {
@@ -125,12 +138,44 @@ impl State {
                 }
             }
             // Refusals are counted when they are decided, before they are committed: see `refused`.
-            Kind::Certificate
-            | Kind::Refusal
-            | Kind::Lost
-            | Kind::Key
-            | Kind::BreakGlass
-            | Kind::HostCertificate => {}
+            Kind::Refusal | Kind::Lost | Kind::Key | Kind::BreakGlass | Kind::HostCertificate => {}
+        }
+    }
+
+    fn granted(&mut self, granted: Granted) {
+        let accounts = match granted.targets.as_slice() {
+            [] => granted.accounts.iter().map(ToString::to_string).collect(),
+            _ => granted.targets,
+        };
+        self.grants.entry(granted.person).or_default().push(LiveGrant {
+            request: granted.request,
+            accounts,
+            ticket: granted.ticket.map(|ticket| ticket.id),
+            reason: granted.reason,
+            began: granted.grant_ends.minus(Span::secs(granted.period)),
+            ends: granted.grant_ends,
+            offer: granted.offer,
+            certificates: 0,
+            last: None,
+        });
+    }
+
+    fn issued(&mut self, index: u64, issued: Issuance) {
+        let grants = self.grants.get_mut(&issued.person).into_iter().flatten();
+        let accounts = if issued.targets.is_empty() { &issued.accounts } else { &issued.targets };
+        let under = |grant: &&mut LiveGrant| {
+            grant.request == issued.request
+                && grant.offer == issued.offer
+                && accounts.iter().all(|account| grant.accounts.contains(account))
+        };
+        if let Some(grant) = grants.into_iter().find(under) {
+            grant.certificates += 1;
+            grant.last = Some(Last {
+                serial: index + 1,
+                subject: issued.subject,
+                delivery: issued.delivery,
+                valid_before: issued.time.plus(Span::secs(issued.ttl)),
+            });
         }
     }
 
@@ -146,6 +191,30 @@ impl State {
         let mut live = grants.clone();
         live.sort_by_key(|grant| grant.ends);
         live
+    }
+
+    /// The live grants of one request of a person's that together cover these accounts, those of the
+    /// request that ends last. `fits` says which grants count.
+    pub fn covering(
+        &mut self,
+        person: &PersonName,
+        accounts: &[String],
+        now: UnixTime,
+        fits: impl Fn(&LiveGrant) -> bool,
+    ) -> Vec<LiveGrant> {
+        let mut live = self.live(person, now);
+        live.retain(fits);
+        let ends: Vec<(UnixTime, RequestId)> =
+            live.iter().map(|grant| (grant.ends, grant.request.clone())).collect();
+        for (_, request) in ends.into_iter().rev() {
+            let of: Vec<&LiveGrant> =
+                live.iter().filter(|grant| grant.request == request).collect();
+            let covers = |account| of.iter().any(|grant| grant.accounts.contains(account));
+            if accounts.iter().all(covers) {
+                return of.into_iter().cloned().collect();
+            }
+        }
+        Vec::new()
     }
 
     /// The hash of the text that the last entry of a kind names.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ssh_key::public::KeyData;
 
+use super::client::Block;
 use super::control::{Answer, Order, Orders};
 use super::{Caller, Command, Reply, reply, verbs};
 use crate::certificate::names::PersonName;
@@ -23,6 +24,8 @@ pub struct Counter {
     pub trust: Trust,
     /// `ca.toml`, as it was at the start.
     pub ca: Arc<Ca>,
+    /// Where people connect to: host and port.
+    pub address: (String, u16),
 }
 
 impl Orders for Counter {
@@ -57,6 +60,23 @@ impl Counter {
     pub async fn reload(&self, by: By) -> Answer {
         reply::reload::reloaded(self.desk.reload(&self.ca, by).await)
     }
+
+    /// The client's ssh_config block.
+    fn config(&self, asker: &Asker, form: verbs::Form, as_json: bool) -> Reply {
+        match self.desk.reach(asker) {
+            Ok((person, hosts)) => {
+                let block = Block {
+                    name: self.trust.name().to_owned(),
+                    address: self.address.clone(),
+                    host_key: self.trust.door_line(),
+                    person,
+                    hosts,
+                };
+                reply::config(&block.print(form), block.hosts.len(), as_json)
+            }
+            Err(refused) => reply::outcome(&refused, as_json),
+        }
+    }
 }
 
 impl super::Commands for Counter {
@@ -69,21 +89,30 @@ impl super::Commands for Counter {
             Command::Status => Vec::new(),
             Command::Words(words) => words,
         };
-        let line = match verbs::parse(&words) {
+        let at_hand = caller.ticket.as_deref();
+        let line = verbs::parse(&words, at_hand).or_else(|usage| {
+            // HOST ID finds the one account there.
+            let first = usage.unknown.as_deref().and_then(|word| word.split(',').next());
+            match first.is_some_and(|word| self.desk.knows_host(word)) {
+                true => verbs::parse_request(&words, at_hand),
+                false => Err(usage),
+            }
+        });
+        let line = match line {
             Ok(line) => line,
-            Err(mut usage) => {
-                let host = usage.unknown.as_deref().filter(|word| self.desk.knows_host(word));
-                if let Some(host) = host {
-                    usage.hint = format!("name the account too: ssh ca LOGIN@{host} TICKET");
-                }
-                return reply::usage(&usage);
-            }
+            Err(usage) => return reply::usage(&usage),
         };
-        let asker = Asker { key: caller.key, user: caller.user, source: caller.source };
+        let Caller { key, user, source, agent, .. } = caller;
+        let asker = Asker { key, user, source, agent };
         match line.verb {
-            verbs::Verb::Request(ask) => {
-                reply::outcome(&self.desk.request(&asker, ask).await, line.json)
+            verbs::Verb::Request(ask, want) => {
+                reply::outcome(&self.desk.request(&asker, ask, want).await, line.json)
             }
+            verbs::Verb::List(request) => {
+                reply::outcome(&self.desk.list(&asker, request.as_ref()), line.json)
+            }
+            verbs::Verb::Why(target) => reply::outcome(&self.desk.why(&asker, &target), line.json),
+            verbs::Verb::Config(form) => self.config(&asker, form, line.json),
             verbs::Verb::Status => reply::outcome(&self.desk.status(&asker), line.json),
             verbs::Verb::Lock(ask) => match self.desk.lock(&asker, ask).await {
                 Ok(changed) => reply::locks::changed(&changed, line.json),
