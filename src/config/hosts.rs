@@ -222,6 +222,14 @@ impl Hosts {
         self.all.values()
     }
 
+    /// Every name that may be typed: of each host its name, its aliases and addresses.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.values().flat_map(|host| {
+            let typed = host.aliases.iter().chain(&host.addresses).map(String::as_str);
+            std::iter::once(host.name.as_str()).chain(typed)
+        })
+    }
+
     /// Every tag that exists.
     pub fn tags(&self) -> &BTreeSet<TagName> {
         &self.tags

@@ -22,6 +22,7 @@ mod hostile;
 mod import;
 mod keys;
 mod load;
+mod locks;
 mod namespace;
 mod operator;
 mod process;

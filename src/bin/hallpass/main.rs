@@ -5,6 +5,7 @@ mod health;
 mod import;
 mod keys;
 mod ledger;
+mod locks;
 mod operate;
 mod recover;
 mod serve;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use hallpass::config::edit::{NewHost, NewPerson};
+use hallpass::desk::locks::Target;
 
 use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 
@@ -58,6 +60,12 @@ fn main() -> ExitCode {
                 owner,
             };
             operate::host(&at.config, new, &host_key)
+        }
+        Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
+        Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
+        Verb::Locks(at) => locks::list(&at.config),
+        Verb::Person(PersonVerb::Disable { name, reason, at }) => {
+            locks::lock(&at.config, Target::Person(name), reason, false)
         }
         Verb::Trust(words) => operate::trust(&words),
         Verb::Ledger(LedgerVerb::Verify {
