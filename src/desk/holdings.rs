@@ -179,14 +179,16 @@ impl Desk {
     pub fn status(&self, asker: &Asker) -> Outcome {
         let now = self.clock.now();
         let Some(person) = self.owner(&asker.key) else { return gone() };
+        let locks = self.locks_of(&person, asker);
         let grants = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person, now);
-        Outcome::Status(Status {
+        Outcome::Status(Box::new(Status {
             person,
+            locks,
             key: fingerprint(&asker.key),
             key_type: asker.key.algorithm().to_string(),
             grants,
             now,
-        })
+        }))
     }
 
     /// One's live grants; of one request, if it is named.

@@ -19,8 +19,15 @@ mod holdings;
 pub mod in_force;
 mod journal;
 pub mod kept;
+pub mod locking;
+#[cfg(test)]
+mod locking_tests;
+pub mod locks;
 pub mod outcome;
+mod permission;
+pub mod reload;
 pub mod request;
+pub mod self_test;
 pub mod state;
 
 use std::sync::{Arc, Mutex};
@@ -50,7 +57,7 @@ use crate::outside::tickets::FolderTracker;
 /// What the desk is made of.
 pub struct Desk {
     /// People, hosts and policy.
-    pub in_force: InForce,
+    pub in_force: Arc<InForce>,
     /// The ledger.
     pub ledger: Ledger,
     /// The fold.
@@ -112,6 +119,8 @@ impl From<record::Fault> for Stop {
                 "the ledger is not the one the signer has seen; an operator has to run hallpass ledger recover"
             }
             record::Fault::Ending => "the CA is ending",
+            // A lock that was set while this was on its way.
+            record::Fault::Locked(lock) => return Self::no(lock.clone(), "ssh ca status"),
         };
         Self::Broken { what, details: fault.to_string() }
     }
@@ -168,6 +177,7 @@ impl Desk {
         // 1. Who: looked up again, a key may have been taken away since it was proved.
         let person = errand.person.ok_or_else(not_enrolled)?;
         collect::own_name(errand.deciding, errand.asker, person)?;
+        self.locked_out(&person.name, errand.asker).map_or(Ok(()), Err)?;
         let now = errand.reading.now;
 
         let live = match want {
@@ -233,6 +243,9 @@ impl Desk {
             _ => errand.targets(),
         };
         let wanted = collect::wanted(deciding, &targets, &facts)?;
+
+        // What is locked is not decided; the ledger's writer looks once more before COMMIT.
+        self.unlocked(deciding, &person.name, asker, &wanted)?;
 
         // 4. The decision, account by account: granted whole or not at all.
         let grants = decided(deciding, &wanted, &facts)?;

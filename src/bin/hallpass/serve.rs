@@ -13,7 +13,11 @@ use hallpass::config::trust::Trust;
 use hallpass::config::{Config, Deciding};
 use hallpass::desk::Desk;
 use hallpass::desk::in_force::InForce;
+use hallpass::desk::locking::guard;
+use hallpass::desk::reload::By;
+use hallpass::desk::self_test::self_test;
 use hallpass::desk::state::State;
+use hallpass::front::control::{Answer, Control};
 use hallpass::front::counter::Counter;
 use hallpass::front::{self, Listener};
 use hallpass::ledger::note::{NoteKey, SignatureType};
@@ -32,7 +36,8 @@ use crate::{Stop, say};
 
 pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
     let manager = Manager::from_env().map_err(|why| format!("the service manager: {why}"))?;
-    let Config { ca, deciding } = Config::load(path)?;
+    let Config { ca, deciding, read } = Config::load(path)?;
+    let ca = Arc::new(ca);
     let trust = Trust::load(&ca)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     journal();
@@ -54,9 +59,18 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
             format!("{}: {why}; does another hallpass serve there?", listen.join(", "))
         })?;
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
+        let socket = ca.control_socket();
+        let control = Control::bind(&socket)
+            .map_err(|why| format!("the operator's socket {}: {why}", socket.display()))?;
         let address = known_at(&ca, listener.addresses());
-        let desk = Arc::new(Counter { desk, trust, address });
-        desk.desk.record_texts().await?;
+        let desk = Arc::new(Counter { desk, trust, ca: Arc::clone(&ca), address });
+        if let Err(why) = self_test(&desk.desk.in_force.now(), desk.desk.clock.now()) {
+            tracing::error!(%why, "some requests will be faults");
+        }
+        desk.desk.record_start(&ca, &read).await?;
+        drop(read);
+        tokio::spawn(control.run(Arc::clone(&desk)));
+        tokio::spawn(reload_on_signal(Arc::clone(&desk)));
         let tended = Arc::clone(&desk);
         tokio::spawn(async move {
             loop {
@@ -129,6 +143,7 @@ fn open_desk(
     let clock: Arc<dyn Clock> = Arc::clone(&watch) as _;
     let state = Arc::new(Mutex::new(state));
     let folded = Arc::clone(&state);
+    let in_force = Arc::new(InForce::new(deciding));
     let setup = Setup {
         lock,
         reserve: Some(reserve),
@@ -138,6 +153,7 @@ fn open_desk(
         keys,
         signer: signer(ca, trust)?,
         clock: Arc::clone(&clock),
+        guard: guard(Arc::clone(&state), Arc::clone(&in_force)),
     };
     let fold = Box::new(move |entry: Committed<'_>| {
         let mut state = folded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,7 +166,6 @@ fn open_desk(
         .first()
         .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
     let node = ca.name.to_string();
-    let in_force = InForce::new(deciding);
     let host_cas = trust.host_cas()?;
     let (ticket_url, kept) = (None, Mutex::default());
     let desk = Desk {
@@ -225,6 +240,20 @@ fn journal() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+}
+
+/// SIGHUP is a reload whose answer is in the journal alone.
+async fn reload_on_signal(desk: Arc<Counter>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => {
+            while hangup.recv().await.is_some() {
+                let Answer { said, .. } = desk.reload(By::default()).await;
+                tracing::info!(said = said.join("; "), "SIGHUP");
+            }
+        }
+        Err(why) => tracing::error!(%why, "no signal handler: reload with hallpass reload"),
+    }
 }
 
 /// SIGTERM or an interrupt from the terminal.

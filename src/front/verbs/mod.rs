@@ -1,6 +1,8 @@
 //! The words after the host: a total grammar, never a shell. Whatever is typed becomes a verb or a
 //! usage error with one hint.
 
+mod lock;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
@@ -10,6 +12,7 @@ use self::request::{EnsureWords, RenewWords, RequestWords, Wrong, target};
 use crate::certificate::names::RequestId;
 use crate::certificate::safe::Safe;
 use crate::config::trust::Part;
+use crate::desk::locking::LockAsk;
 use crate::desk::request::{Ask, Target, Want};
 
 /// A command line that was understood.
@@ -34,6 +37,10 @@ pub enum Verb {
     Config(Form),
     /// Who I am and what I hold.
     Status,
+    /// A lock set or lifted.
+    Lock(LockAsk),
+    /// What is locked.
+    Locks,
     /// Public keys for servers, clients and verifiers.
     Trust(Vec<Part>),
     /// Help, perhaps on one verb.
@@ -63,8 +70,10 @@ pub struct Usage {
 }
 
 /// The verbs, for help and for the nearest one.
-pub const VERBS: [&str; 10] =
-    ["request", "renew", "ensure", "list", "show", "status", "why", "config", "trust", "help"];
+pub const VERBS: [&str; 13] = [
+    "request", "renew", "ensure", "list", "show", "status", "why", "config", "lock", "unlock",
+    "locks", "trust", "help",
+];
 
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true, color = clap::ColorChoice::Never)]
@@ -95,6 +104,9 @@ enum Typed {
         #[arg(long)]
         file: bool,
     },
+    Lock(lock::LockWords),
+    Unlock(lock::LockWords),
+    Locks,
     Trust(TrustWords),
     Help {
         verb: Option<String>,
@@ -154,6 +166,9 @@ fn words_to_line(mut words: Vec<String>, at_hand: Option<&str>) -> Result<Line, 
     let wrong = |(what, hint): Wrong| Usage { json, what, hint, unknown: None };
     let verb = match typed.verb {
         None | Some(Typed::Status) => Verb::Status,
+        Some(Typed::Lock(words)) => Verb::Lock(lock::ask(words, false).map_err(wrong)?),
+        Some(Typed::Unlock(words)) => Verb::Lock(lock::ask(words, true).map_err(wrong)?),
+        Some(Typed::Locks) => Verb::Locks,
         Some(Typed::Trust(words)) => Verb::Trust(parts(&words)),
         Some(Typed::Help { verb }) => Verb::Help(verb),
         Some(Typed::Request(words)) => Verb::Request(words.ask().map_err(wrong)?, Want::New),
