@@ -19,6 +19,7 @@ mod eio;
 mod first_certificate;
 mod fsync;
 mod generator;
+mod grants;
 mod hostile;
 mod import;
 mod keys;
