@@ -19,6 +19,7 @@ mod holdings;
 pub mod in_force;
 mod journal;
 pub mod kept;
+mod limits;
 pub mod locking;
 #[cfg(test)]
 mod locking_tests;
@@ -282,6 +283,9 @@ impl Desk {
             }
         };
 
+        // Places within the limits, given back by what is not recorded.
+        let places = self.places(&grants, now)?;
+
         // 6. The drafts: for the very key that was proved, or for fresh ones.
         let notes = grants.iter().flat_map(notes).collect();
         let mut drafts = Vec::with_capacity(grants.len());
@@ -307,6 +311,7 @@ impl Desk {
         // 7 and 8. Recorded, then signed. Irreversible: from COMMIT on the entries stand. A crash from
         // here on leaves at most entries whose certificates nobody holds.
         let certificates = self.ledger.issue_all(drafts).await;
+        places.answered(&certificates);
         let certificates = certificates.into_iter().collect::<Result<Vec<_>, _>>()?;
 
         // 9. Kept and handed over: all are signed by now, none was given to anybody.
