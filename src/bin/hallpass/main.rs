@@ -2,6 +2,7 @@
 
 mod control;
 mod health;
+mod import;
 mod keys;
 mod ledger;
 mod locks;
@@ -19,7 +20,7 @@ use clap::Parser as _;
 use hallpass::config::edit::{NewHost, NewPerson};
 use hallpass::desk::locks::Target;
 
-use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
+use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 
 /// What ends a command: the text for the operator, and the exit status.
 enum Stop {
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
             ledger::verify(&at.config, export.as_deref(), signer_config.as_deref())
         }
         Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
+        Verb::Ledger(LedgerVerb::Text { hash, at }) => ledger::text(&at.config, &hash),
         Verb::Ledger(LedgerVerb::Recover(words)) => recover::recover(&words),
         Verb::Ledger(LedgerVerb::Emergency { certificate, reason, at }) => {
             recover::emergency(&at.config, &certificate, &reason)
@@ -89,6 +91,8 @@ fn main() -> ExitCode {
         Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
         Verb::Health(at) => health::health(&at.config),
         Verb::Reload { change, at } => control::reload(&at.config, change),
+        Verb::Import(ImportVerb::People(words)) => import::people(words),
+        Verb::Import(ImportVerb::Hosts(words)) => import::hosts(words),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
