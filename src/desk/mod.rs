@@ -20,6 +20,7 @@ mod holdings;
 pub mod in_force;
 mod journal;
 pub mod kept;
+mod limits;
 pub mod locking;
 #[cfg(test)]
 mod locking_tests;
@@ -290,6 +291,9 @@ impl Desk {
             }
         };
 
+        // Places within the limits, given back by what is not recorded.
+        let places = self.places(&grants, now)?;
+
         // 6. The drafts: for the very key that was proved, or for fresh ones.
         let clipped: Vec<String> = grants.iter().flat_map(remarks).collect();
         notes.splice(0..0, clipped);
@@ -311,6 +315,7 @@ impl Desk {
         // 7 and 8. Recorded, then signed. Irreversible: from COMMIT on the entries stand. A crash from
         // here on leaves at most entries whose certificates nobody holds.
         let certificates = self.ledger.issue_all(drafts).await;
+        places.answered(&certificates);
         let certificates = certificates.into_iter().collect::<Result<Vec<_>, _>>()?;
 
         // 9. Kept and handed over: all are signed by now, none was given to anybody.

@@ -135,7 +135,8 @@ fn open_desk(
     let (user_ca, bare_ca) = (trust.user_ca.to_bytes()?, trust.bare_ca.to_bytes()?);
     let never_subjects = trust.never_subjects()?;
     let keys = Keys { user_ca: user_ca.clone(), bare_ca: bare_ca.clone(), never_subjects };
-    let state = State::rebuild(&Store::open_to_read(&ca.ledger.database)?, SystemClock.now())?;
+    let mut state = State::rebuild(&Store::open_to_read(&ca.ledger.database)?, SystemClock.now())?;
+    state.counts.limit(ca.limits);
     let watch = Arc::new(Watch::new(state.newest()));
     if let Some(jump) = watch.read().jump {
         tracing::error!(why = %jump, "no certificates");
