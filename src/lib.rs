@@ -88,6 +88,8 @@
     )
 )]
 
+#[cfg(feature = "desk")]
+pub mod audit;
 pub mod certificate;
 #[cfg(feature = "desk")]
 pub mod config;
