@@ -18,7 +18,9 @@ use crate::certificate::safe::Safe;
 pub(super) enum Read {
     /// Of a `forbid`: the sentence that a person sees.
     Forbid { why: Option<String> },
-    /// Of a `permit`: its terms and what it is for.
+    /// Of a `permit` of what is done at the desk: it has no terms.
+    Leave,
+    /// Of a `permit` of logins: its terms and what it is for.
     Permit { terms: Terms, description: Option<String> },
 }
 
@@ -26,22 +28,25 @@ pub(super) enum Read {
 const WORDS: [&str; 2] = ["id", "why"];
 
 /// Those of an offer.
-const TERMS: [&str; 5] = ["ttl", "period", "extensions", "source_address", "force_command"];
+const TERMS: [&str; 6] =
+    ["ttl", "period", "extensions", "source_address", "force_command", "delivery"];
 
 /// Those that the design has and the program does not have yet.
-const LATER: [&str; 3] = ["approvals", "second_factor", "delivery"];
+const LATER: [&str; 2] = ["approvals", "second_factor"];
 
-/// Reads all annotations but `@id`; nothing if any is wrong.
+/// Reads all annotations but `@id`; nothing if any is wrong. `login`: terms are of logins alone.
 pub(super) fn read(
     policy: &Policy,
     place: &Statement<'_>,
+    login: bool,
     problems: &mut Problems<'_>,
 ) -> Option<Read> {
-    let mut reader = Reader { policy, place, problems, good: true };
+    let mut reader = Reader { policy, place, login, problems, good: true };
     reader.known();
     let why = reader.term("why", sentence);
     match policy.effect() {
         Effect::Forbid => reader.good.then_some(Read::Forbid { why }),
+        Effect::Permit if !login => reader.good.then_some(Read::Leave),
         Effect::Permit => {
             let terms = reader.terms();
             reader.good.then_some(Read::Permit { terms: terms?, description: why })
@@ -52,6 +57,7 @@ pub(super) fn read(
 struct Reader<'r, 't> {
     policy: &'r Policy,
     place: &'r Statement<'r>,
+    login: bool,
     problems: &'r mut Problems<'t>,
     good: bool,
 }
@@ -71,7 +77,7 @@ impl Reader<'_, '_> {
     fn known(&mut self) {
         let policy = self.policy;
         for (name, _) in policy.annotations() {
-            let offer = policy.effect() == Effect::Permit;
+            let offer = policy.effect() == Effect::Permit && self.login;
             let known: Vec<&str> =
                 WORDS.into_iter().chain(TERMS.into_iter().filter(|_| offer)).collect();
             if known.contains(&name) {
@@ -79,7 +85,11 @@ impl Reader<'_, '_> {
             }
             let list = format!("known are @{}", known.join(", @"));
             let (message, hint) = if TERMS.contains(&name) {
-                (format!("@{name} is a term of offers, and this is a forbid"), list)
+                let this = match policy.effect() {
+                    Effect::Forbid => "offers, and this is a forbid",
+                    Effect::Permit => "logins, and this is for another action",
+                };
+                (format!("@{name} is a term of {this}"), list)
             } else if LATER.contains(&name) {
                 (format!("@{name} is not built yet"), list)
             } else {
@@ -120,6 +130,7 @@ impl Reader<'_, '_> {
         };
         let source_address = self.term("source_address", terms::source_address);
         let force_command = self.term("force_command", terms::force_command);
+        let delivery = self.term("delivery", terms::delivery);
         if let (Some(ttl), Some(period)) = (ttl, period)
             && ttl > period
         {
@@ -142,6 +153,7 @@ impl Reader<'_, '_> {
             extensions: extensions?,
             source_address: source_address.unwrap_or_default(),
             force_command,
+            delivery,
         })
     }
 }
@@ -206,9 +218,9 @@ mod tests {
             ),
             (
                 "permit (",
-                "@delivery(\"own-key\") permit (",
-                "3:1 @delivery is not built yet",
-                "known are",
+                "@delivery(\"agent\") permit (",
+                "3:11 \"agent\" is no delivery",
+                "write own-key or made-by-ca",
             ),
             (
                 "@ttl(\"10m\")\npermit",

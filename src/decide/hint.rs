@@ -2,6 +2,7 @@
 
 use super::facts::{Facts, TicketState};
 use super::refusal::Reason;
+use super::terms::Delivery;
 use crate::certificate::names::Login;
 use crate::certificate::safe::Safe;
 
@@ -11,6 +12,8 @@ impl Reason {
         let (login, host) = (&facts.account.login, &facts.account.host);
         let tracker = facts.ticket.as_ref().map_or("the tracker", |ticket| ticket.tracker.as_str());
         let tracker = Safe(tracker);
+        let ticket =
+            facts.ticket.as_ref().map_or(String::new(), |ticket| format!(" {}", ticket.id));
         match self {
             Self::UnknownOffer { nearest: Some(nearest), .. } => {
                 format!("the nearest is {nearest}; without --offer the best one is found")
@@ -26,6 +29,7 @@ impl Reason {
                 let logins: Vec<&str> = instead.iter().map(Login::as_str).collect();
                 format!("on {host} you can ask for {}", logins.join(", "))
             }
+            Self::NoLeave { .. } => "ask those who keep the policy".to_owned(),
             Self::Forbidden { policy, .. } => {
                 format!("no offer stands against a forbid; ask those who keep policy {policy}")
             }
@@ -52,6 +56,13 @@ impl Reason {
             Self::ReasonMissing { .. } => {
                 format!("say why: ssh ca request {login}@{host} --reason TEXT")
             }
+            Self::Delivery { only: Delivery::OwnKey, .. } => format!(
+                "save it on standard output: ssh ca {login}@{host}{ticket} --to stdout > FILE"
+            ),
+            Self::Delivery { only: Delivery::MadeByCa, .. } => {
+                format!("forward your agent: ssh -A ca {login}@{host}{ticket}")
+            }
+            Self::GrantOver { .. } => format!("ask again: ssh ca {login}@{host}{ticket}"),
             Self::ConditionFailed { condition, .. } if condition.contains("context.ttl") => {
                 "ask for another life of the certificate with --ttl".to_owned()
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::facts::TicketState;
+use super::terms::Delivery;
 use crate::certificate::names::{HostName, Login, OfferId, PersonName, TicketId};
 use crate::certificate::safe::Safe;
 
@@ -45,6 +46,13 @@ pub enum Reason {
         login: Login,
         /// The host.
         host: HostName,
+    },
+    /// No policy lets this person do this at the desk.
+    NoLeave {
+        /// Who asked.
+        person: PersonName,
+        /// What, in words: `audit`, `lock person bob`, `unlock tag prod`.
+        act: String,
     },
     /// A `forbid` applies; no offer stands against one.
     Forbidden {
@@ -99,6 +107,18 @@ pub enum Reason {
         /// The offer.
         offer: OfferId,
     },
+    /// The offer certifies a kind of key that was not asked for.
+    Delivery {
+        /// The offer.
+        offer: OfferId,
+        /// The kind of key that it certifies.
+        only: Delivery,
+    },
+    /// The live grant has ended, by the offer's terms as they are now.
+    GrantOver {
+        /// The offer.
+        offer: OfferId,
+    },
     /// Any other condition of the offer does not hold.
     ConditionFailed {
         /// The offer.
@@ -120,6 +140,7 @@ impl fmt::Display for Reason {
             Self::NoOffer { person, login, host } => {
                 write!(f, "no offer lets {person} log in as {login} on {host}")
             }
+            Self::NoLeave { person, act } => write!(f, "no policy lets {person} {}", Safe(act)),
             Self::Forbidden { policy, why: None } => write!(f, "policy {policy} forbids it"),
             Self::Forbidden { policy, why: Some(why) } => {
                 write!(f, "policy {policy} forbids it: {}", Safe(why))
@@ -145,6 +166,18 @@ impl fmt::Display for Reason {
             Self::ReasonMissing { offer } => {
                 write!(f, "no reason was given, offer {offer} needs one")
             }
+            Self::Delivery { offer, only: Delivery::OwnKey } => {
+                write!(f, "offer {offer} certifies your own key only, not one made for your agent")
+            }
+            Self::Delivery { offer, only: Delivery::MadeByCa } => {
+                write!(
+                    f,
+                    "offer {offer} puts a fresh key into your agent only, and certifies no other"
+                )
+            }
+            Self::GrantOver { offer } => {
+                write!(f, "the grant is over: offer {offer} gives less time now")
+            }
             Self::ConditionFailed { offer, condition, had } => {
                 write!(f, "offer {offer} needs {}", Safe(condition))?;
                 match had {
@@ -163,6 +196,7 @@ impl Reason {
             Self::UnknownOffer { .. } => "unknown-offer",
             Self::OfferElsewhere { .. } => "offer-elsewhere",
             Self::NoOffer { .. } => "no-offer",
+            Self::NoLeave { .. } => "no-leave",
             Self::Forbidden { .. } => "forbidden",
             Self::TicketMissing { .. } => "ticket-missing",
             Self::TicketState { .. } => "ticket-state",
@@ -170,6 +204,8 @@ impl Reason {
             Self::TicketDoesNotCover { .. } => "ticket-does-not-cover",
             Self::TicketLacks { .. } => "ticket-lacks",
             Self::ReasonMissing { .. } => "reason-missing",
+            Self::Delivery { .. } => "delivery",
+            Self::GrantOver { .. } => "grant-over",
             Self::ConditionFailed { .. } => "condition-failed",
         }
     }
@@ -287,6 +323,24 @@ mod tests {
                 "reason-missing",
                 "no reason was given, offer root-prod needs one",
                 "say why: ssh ca request root@web01 --reason TEXT",
+            ),
+            (
+                Reason::Delivery { offer: offer(), only: Delivery::OwnKey },
+                "delivery",
+                "offer root-prod certifies your own key only, not one made for your agent",
+                "save it on standard output: ssh ca root@web01 OPS-7 --to stdout > FILE",
+            ),
+            (
+                Reason::Delivery { offer: offer(), only: Delivery::MadeByCa },
+                "delivery",
+                "offer root-prod puts a fresh key into your agent only, and certifies no other",
+                "forward your agent: ssh -A ca root@web01 OPS-7",
+            ),
+            (
+                Reason::GrantOver { offer: offer() },
+                "grant-over",
+                "the grant is over: offer root-prod gives less time now",
+                "ask again: ssh ca root@web01 OPS-7",
             ),
             (
                 condition("context.ttl <= 5"),

@@ -6,13 +6,15 @@ use crate::config::Deciding;
 
 /// People, hosts and policy in force. Whoever decides takes them once and keeps to what was taken,
 /// so that no decision is made from the old of one and the new of another.
-#[derive(Debug)]
-pub struct InForce(RwLock<Arc<Deciding>>);
+///
+/// Cheap to clone: every clone is the same.
+#[derive(Debug, Clone)]
+pub struct InForce(Arc<RwLock<Arc<Deciding>>>);
 
 impl InForce {
     /// What decides from the start.
     pub fn new(deciding: Arc<Deciding>) -> Self {
-        Self(RwLock::new(deciding))
+        Self(Arc::new(RwLock::new(deciding)))
     }
 
     /// What decides now.

@@ -16,7 +16,12 @@ mod collect;
 mod entries;
 pub mod in_force;
 mod journal;
+pub mod locking;
+#[cfg(test)]
+mod locking_tests;
+pub mod locks;
 pub mod outcome;
+mod permission;
 pub mod request;
 pub mod state;
 
@@ -86,6 +91,8 @@ impl From<record::Fault> for Stop {
                 "the ledger is not the one the signer has seen; an operator has to run hallpass ledger recover"
             }
             record::Fault::Ending => "the CA is ending",
+            // A lock that was set while this was on its way.
+            record::Fault::Locked(lock) => return Self::no(lock.clone(), "ssh ca status"),
         };
         Self::Broken { what, details: fault.to_string() }
     }
@@ -155,6 +162,10 @@ impl Desk {
         // 2. The account, by its canonical name.
         let host = collect::host(deciding, ask)?;
 
+        // What is locked is not looked at any further; the writer looks once more before COMMIT.
+        let principals = [account_facts(ask, host).principal()];
+        self.unlocked(deciding, &person.name, asker, &principals)?;
+
         // 3. The facts. The ticket is read at each issue; nothing is kept between two.
         let ticket = self.ticket(deciding, ask).await?;
         let facts = Facts {
@@ -168,6 +179,8 @@ impl Desk {
             ttl: ask.ttl,
             period: ask.period,
             offer: ask.offer.clone(),
+            deliveries: Vec::new(),
+            within: None,
         };
 
         // 4. The decision.
@@ -233,9 +246,11 @@ impl Desk {
                 hint: "ask whoever runs the CA to add it: hallpass person add".to_owned(),
             });
         };
+        let locks = self.locks_of(&person, asker);
         let grants = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person, now);
         Outcome::Status(Status {
             person,
+            locks,
             key: fingerprint(&asker.key),
             key_type: asker.key.algorithm().to_string(),
             grants,

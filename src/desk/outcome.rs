@@ -70,6 +70,8 @@ pub struct Status {
     pub key: String,
     /// The type of that key.
     pub key_type: String,
+    /// The locks on this person, this key and everything, a sentence each.
+    pub locks: Vec<String>,
     /// Live grants, those that end first first.
     pub grants: Vec<LiveGrant>,
     /// When this was read.

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::locks::Locks;
 use super::outcome::LiveGrant;
 use crate::certificate::names::PersonName;
 use crate::certificate::time::{Span, UnixTime};
@@ -25,6 +26,8 @@ const REFUSAL_SPAN: Span = Span::secs(3600);
 /// What the desk knows.
 #[derive(Debug, Default)]
 pub struct State {
+    /// What is locked.
+    pub locks: Locks,
     grants: HashMap<PersonName, Vec<LiveGrant>>,
     refusals: HashMap<PersonName, Refusals>,
     texts: HashMap<&'static str, Hash>,
@@ -63,6 +66,14 @@ impl State {
         // Read again rather than kept: a busy week has more entries than there is memory.
         let mut state = Self::default();
         let mut unread = None;
+        // A lock never ends by itself: all there ever were. Those of the last days come twice, in order.
+        store.each_lock(|row| {
+            unread = state.refold_lock(&row).err();
+            unread.is_none()
+        })?;
+        if let Some(why) = unread {
+            return Err(why);
+        }
         store.each_from(from, |row| {
             unread = state.refold(&row).err();
             unread.is_none()
@@ -86,6 +97,27 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Takes in a lock that a start found. What would lift it, or change its name, unnoticed ends the
+    /// start.
+    fn refold_lock(&mut self, row: &Row) -> Result<(), StoreError> {
+        let leaf = row.leaf.parse::<Leaf>();
+        let leaf = leaf.map_err(|why| StoreError(format!("entry {}: {why}", row.index)))?;
+        let Some(facts) = &row.facts else {
+            tracing::error!(
+                index = row.index,
+                "a lock whose facts are gone: what it locked nobody knows"
+            );
+            return Ok(());
+        };
+        if Hash::of(facts) != leaf.facts {
+            return Err(StoreError(format!(
+                "entry {}, a lock, is not what was written",
+                row.index
+            )));
+        }
+        self.refold(row)
     }
 
     /// Takes in one committed entry.
@@ -115,13 +147,17 @@ impl State {
             }
             // What stood in the lost entries nobody knows: what was granted before is void.
             Kind::Succession => self.grants.clear(),
+            Kind::Lock => {
+                if let Err(why) = self.locks.fold(entry.facts) {
+                    tracing::error!(index = entry.index, %why, "a lock that cannot be read");
+                }
+            }
             // Refusals are counted when they are decided, before they are committed: see `refused`.
             Kind::Certificate
             | Kind::Refusal
             | Kind::Lost
             | Kind::Key
             | Kind::BreakGlass
-            | Kind::Lock
             | Kind::HostCertificate => {}
         }
     }
@@ -190,6 +226,7 @@ impl State {
             grants.retain(|grant| grant.ends > now);
             !grants.is_empty()
         });
+        self.locks.forget(now);
         self.refusals.values_mut().for_each(|refusals| refusals.expire(now));
         self.refusals
             .retain(|_, refusals| !refusals.written.is_empty() || refusals.counted.is_some());

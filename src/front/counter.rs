@@ -44,6 +44,14 @@ impl super::Commands for Counter {
                 reply::outcome(&self.desk.request(&asker, ask).await, line.json)
             }
             verbs::Verb::Status => reply::outcome(&self.desk.status(&asker), line.json),
+            verbs::Verb::Lock(ask) => match self.desk.lock(&asker, ask).await {
+                Ok(changed) => reply::locks::changed(&changed, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
+            verbs::Verb::Locks => match self.desk.locks(&asker) {
+                Ok(locks) => reply::locks::listed(&locks, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
             verbs::Verb::Trust(parts) => reply::trust(&self.trust, &parts, line.json),
             verbs::Verb::Help(verb) => reply::help(verb.as_deref(), line.json),
         }

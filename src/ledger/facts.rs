@@ -66,6 +66,9 @@ pub struct Terms {
     pub source_address: Vec<Cidr>,
     /// The one command a certificate may run.
     pub force_command: Option<String>,
+    /// The one kind of key that is certified, `own-key` or `made-by-ca`, where that is a term.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<String>,
 }
 
 /// A ticket as its tracker showed it.
@@ -107,6 +110,9 @@ pub struct Granted {
     /// The principals.
     #[serde(with = "principals")]
     pub accounts: Vec<Principal>,
+    /// `LOGIN@HOST` of each, where the principals are bare account names and do not say the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
     /// The ticket, as seen.
     pub ticket: Option<Ticket>,
     /// The reason, as typed.
@@ -223,6 +229,38 @@ pub struct BreakGlass {
     pub valid_before: UnixTime,
     /// Why, in the operator's words.
     pub reason: String,
+}
+
+/// The facts of a `lock`: something is locked from here on, or a lock is lifted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockChange {
+    /// `person`, `key`, `host`, `tag` or `everything`.
+    pub target: String,
+    /// Its name; empty for everything.
+    pub name: String,
+    /// Whether it is locked from here on.
+    pub locked: bool,
+    /// Who did it over SSH.
+    pub person: Option<PersonName>,
+    /// The fingerprint of the key that was proved, where it was over SSH.
+    pub key: Option<String>,
+    /// Where the connection came from.
+    pub source: Option<String>,
+    /// Who did it on the CA's machine: a user of that machine.
+    pub operator: Option<String>,
+    /// Why, as typed.
+    pub reason: String,
+}
+
+impl LockChange {
+    /// Who did it, in words: `ana`, `operator root`.
+    pub fn who(&self) -> String {
+        match (&self.person, &self.operator) {
+            (Some(person), _) => person.to_string(),
+            (None, Some(operator)) => format!("operator {operator}"),
+            (None, None) => "nobody".to_owned(),
+        }
+    }
 }
 
 /// Principals as their text.

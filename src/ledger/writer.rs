@@ -18,7 +18,7 @@ use super::edge::Edge;
 use super::fault::{Fault, Reply, answer};
 use super::leaf::{Kind, Leaf};
 use super::note::NoteKey;
-use super::record::{Committed, Fold};
+use super::record::{Committed, Fold, Guard};
 use super::recorded::{Certificate, Recorded};
 use super::reserve::Reserve;
 use super::store::{NotCommitted, Store, StoreError};
@@ -49,6 +49,7 @@ pub(super) struct Writer {
     pub(super) keys: Keys,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) fold: Fold,
+    pub(super) guard: Guard,
     pub(super) signer: Pipeline,
     pub(super) reserve: Option<Reserve>,
     /// Whether the reserve was whole when this batch began.
@@ -64,7 +65,11 @@ impl Writer {
             // No timer: an idle queue waits for nobody, a busy one fills while the last batch commits.
             let mut bytes = first.bytes();
             let mut batch = vec![first];
-            while batch.len() < BATCH && bytes < BATCH_BYTES {
+            // A lock ends its batch: what comes behind it is held against it.
+            while batch.len() < BATCH
+                && bytes < BATCH_BYTES
+                && !batch.last().is_some_and(Submission::is_lock)
+            {
                 let Ok(next) = submissions.try_recv() else { break };
                 bytes += next.bytes();
                 batch.push(next);
@@ -180,13 +185,22 @@ impl Writer {
                     answer(reply, Err(fault));
                     return Ok(());
                 }
-                let grant_facts = unsigned.grant_facts().to_vec();
-                let grant = Leaf::other(Kind::Grant, &grant_facts);
-                match self.enter_certificate(*unsigned, &grant, &grant_facts, first) {
+                // INVARIANT: every lock that is committed is folded by now, and none is in this batch
+                // before this entry.
+                if let Some(lock) = (self.guard)(unsigned.facts()) {
+                    answer(reply, Err(Fault::Locked(lock)));
+                    return Ok(());
+                }
+                let grant = unsigned
+                    .grant_facts()
+                    .map(|facts| (Leaf::other(Kind::Grant, facts), facts.to_vec()));
+                match self.enter_certificate(*unsigned, grant.as_ref(), first) {
                     Ok(Ok(recorded)) => {
-                        self.edge.append(grant.hash());
+                        if let Some((leaf, facts)) = grant {
+                            self.edge.append(leaf.hash());
+                            told.push((first, Kind::Grant, facts));
+                        }
                         self.edge.append(recorded.leaf().hash());
-                        told.push((first, Kind::Grant, grant_facts));
                         told.push((recorded.index(), Kind::Certificate, recorded.facts().to_vec()));
                         made.push(Made::Certificate(Box::new(recorded), reply));
                     }
@@ -201,17 +215,18 @@ impl Writer {
         Ok(())
     }
 
-    /// A grant and its certificate in one savepoint: both or neither.
+    /// A grant, if it has no leaf yet, and its certificate in one savepoint: both or neither.
     fn enter_certificate(
         &self,
         unsigned: Unsigned,
-        grant: &Leaf,
-        grant_facts: &[u8],
+        grant: Option<&(Leaf, Vec<u8>)>,
         first: u64,
     ) -> Result<Result<Recorded, Flaw>, StoreError> {
         self.store.begin_entry()?;
-        self.store.insert(first, grant, None, grant_facts)?;
-        match Recorded::number(unsigned, first + 1, &self.keys) {
+        if let Some((leaf, facts)) = grant {
+            self.store.insert(first, leaf, None, facts)?;
+        }
+        match Recorded::number(unsigned, first + u64::from(grant.is_some()), &self.keys) {
             Ok(recorded) => {
                 self.store.insert(
                     recorded.index(),
@@ -285,9 +300,13 @@ impl Nodes for Writer {
 }
 
 impl Submission {
+    fn is_lock(&self) -> bool {
+        matches!(self, Self::Append(Kind::Lock, ..))
+    }
+
     fn bytes(&self) -> usize {
         match self {
-            Self::Issue(unsigned, _) => 2 * unsigned.grant_facts().len() + 1024,
+            Self::Issue(unsigned, _) => unsigned.len() + 1024,
             Self::Append(_, facts, _) => facts.len(),
             Self::Ping(_) => 0,
         }

@@ -12,6 +12,7 @@ use hallpass::config::trust::Trust;
 use hallpass::config::{Config, Deciding};
 use hallpass::desk::Desk;
 use hallpass::desk::in_force::InForce;
+use hallpass::desk::locking::guard;
 use hallpass::desk::state::State;
 use hallpass::front::counter::Counter;
 use hallpass::front::{self, Listener};
@@ -118,6 +119,7 @@ fn open_desk(
     let clock: Arc<dyn Clock> = Arc::clone(&watch) as _;
     let state = Arc::new(Mutex::new(state));
     let folded = Arc::clone(&state);
+    let in_force = InForce::new(deciding);
     let setup = Setup {
         lock,
         reserve: Some(reserve),
@@ -127,6 +129,7 @@ fn open_desk(
         keys,
         signer: signer(ca, trust)?,
         clock: Arc::clone(&clock),
+        guard: guard(Arc::clone(&state), in_force.clone()),
     };
     let fold = Box::new(move |entry: Committed<'_>| {
         let mut state = folded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,7 +142,6 @@ fn open_desk(
         .first()
         .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
     let node = ca.name.to_string();
-    let in_force = InForce::new(deciding);
     Ok((Desk { in_force, ledger, state, tracker, clock, node, user_ca, bare_ca }, writer))
 }
 

@@ -1,6 +1,8 @@
 //! The voice: answers put into words. stdout carries the artefact and nothing else; what a person
 //! reads goes to stderr as `hallpass: ...`, lower case, no full stop, and `hint:` says what is next.
 
+pub mod locks;
+
 use serde_json::{Value, json};
 
 use super::Reply;
@@ -33,6 +35,8 @@ usage: ssh ca LOGIN@HOST TICKET [options]     ask for a certificate, printed on 
       --ttl 5m                  how long the certificate is to live
       --offer ID                the offer to decide by
   status                        who you are and what you hold (also: no words at all)
+  lock, unlock PERSON --reason TEXT   or host:H, tag:T, key:SHA256:..., everything
+  locks                         what is locked, of what you may lock or unlock
   trust [--user] [--bare] [--host] [--ledger]
                                 public keys for servers, clients and verifiers
   help [VERB]                   this, or more on one verb
@@ -72,6 +76,29 @@ for servers that cannot map principals), for a @cert-authority line (--host), fo
 
   ssh ca trust --user > user_ca.pub
 ",
+        ),
+        "lock" => Some(
+            "\
+usage: ssh ca lock PERSON|host:NAME|tag:NAME|key:SHA256:...|everything --reason TEXT [--json]
+
+Stops every certificate for a person, by a key, on a host, on every host with a tag, or all of them, at
+once and until somebody lifts it. Locked people are told who locked them, when and why. What was
+issued before opens servers until it expires, minutes later; sessions go on.
+
+  ssh ca lock host:web09 --reason \"'not built yet'\"
+",
+        ),
+        "unlock" => Some(
+            "\
+usage: ssh ca unlock PERSON|host:NAME|tag:NAME|key:SHA256:...|everything --reason TEXT [--json]
+
+Lifts a lock by the name under which it was set. It takes more than to lock: policy says who may.
+
+  ssh ca unlock host:web09 --reason \"'it is built'\"
+",
+        ),
+        "locks" => Some(
+            "usage: ssh ca locks [--json]\n\nWhat is locked, of what you may lock or unlock.\n\n  ssh ca locks\n",
         ),
         "help" => Some("usage: ssh ca help [VERB]\n\n  ssh ca help request\n"),
         _ => None,
@@ -148,7 +175,7 @@ fn fault(fault: &Fault, as_json: bool) -> Reply {
 }
 
 fn status(status: &Status, as_json: bool) -> Reply {
-    let Status { person, key, key_type, grants, now } = status;
+    let Status { person, key, key_type, locks, grants, now } = status;
     if as_json {
         let grants: Vec<Value> = grants
             .iter()
@@ -158,11 +185,12 @@ fn status(status: &Status, as_json: bool) -> Reply {
             })
             .collect();
         return json_reply(
-            &json!({ "outcome": "ok", "person": person, "key": key, "grants": grants }),
+            &json!({ "outcome": "ok", "person": person, "key": key, "locks": locks, "grants": grants }),
             exit::DONE,
         );
     }
     let mut said = vec![format!("you are {person}, by the {key_type} key {key}")];
+    said.extend(locks.iter().cloned());
     if grants.is_empty() {
         said.push("no live grant".to_owned());
     }

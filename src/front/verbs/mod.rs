@@ -1,6 +1,8 @@
 //! The words after the host: a total grammar, never a shell. Whatever is typed becomes a verb or a
 //! usage error with one hint.
 
+mod lock;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
@@ -8,6 +10,7 @@ use crate::certificate::names::{Login, OfferId, Reason, TicketId};
 use crate::certificate::safe::Safe;
 use crate::certificate::time::Span;
 use crate::config::trust::Part;
+use crate::desk::locking::LockAsk;
 use crate::desk::request::Ask;
 
 /// A command line that was understood.
@@ -26,6 +29,10 @@ pub enum Verb {
     Request(Ask),
     /// Who I am and what I hold.
     Status,
+    /// A lock set or lifted.
+    Lock(LockAsk),
+    /// What is locked.
+    Locks,
     /// Public keys for servers, clients and verifiers.
     Trust(Vec<Part>),
     /// Help, perhaps on one verb.
@@ -46,7 +53,7 @@ pub struct Usage {
 }
 
 /// The verbs, for help and for the nearest one.
-pub const VERBS: [&str; 4] = ["request", "status", "trust", "help"];
+pub const VERBS: [&str; 7] = ["request", "status", "lock", "unlock", "locks", "trust", "help"];
 
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true, color = clap::ColorChoice::Never)]
@@ -62,6 +69,9 @@ enum Typed {
     Request(RequestWords),
     #[command(alias = "whoami")]
     Status,
+    Lock(lock::LockWords),
+    Unlock(lock::LockWords),
+    Locks,
     Trust(TrustWords),
     Help {
         verb: Option<String>,
@@ -123,16 +133,15 @@ fn words_to_line(mut words: Vec<String>) -> Result<Line, Usage> {
     }
     let quoted = words.iter().any(|word| word == "--reason");
     let typed = Words::try_parse_from(words).map_err(|why| explain(&why, json, quoted))?;
+    let usage = |(what, hint)| Usage { json, what, hint, unknown: None };
     let verb = match typed.verb {
         None | Some(Typed::Status) => Verb::Status,
+        Some(Typed::Lock(words)) => Verb::Lock(lock::ask(words, false).map_err(usage)?),
+        Some(Typed::Unlock(words)) => Verb::Lock(lock::ask(words, true).map_err(usage)?),
+        Some(Typed::Locks) => Verb::Locks,
         Some(Typed::Trust(words)) => Verb::Trust(parts(&words)),
         Some(Typed::Help { verb }) => Verb::Help(verb),
-        Some(Typed::Request(words)) => Verb::Request(ask(words).map_err(|(what, hint)| Usage {
-            json,
-            what,
-            hint,
-            unknown: None,
-        })?),
+        Some(Typed::Request(words)) => Verb::Request(ask(words).map_err(usage)?),
     };
     Ok(Line { json: typed.json, verb })
 }
