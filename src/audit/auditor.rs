@@ -104,3 +104,17 @@ impl Signings {
         }
     }
 }
+
+#[cfg(test)]
+impl Auditor {
+    /// Of a signer's trial and the ledger in its folder.
+    pub(crate) fn of_trial(trial: &crate::signer::trial::Trial) -> Self {
+        Self {
+            database: trial.path("ledger.db"),
+            checkpoint: trial.path("checkpoint"),
+            ledger: crate::signer::trial::ledger_key().public().clone(),
+            signer: crate::signer::trial::signer_vkey(),
+            list: Some(trial.path("list")),
+        }
+    }
+}

@@ -15,7 +15,7 @@
 mod collect;
 mod entries;
 pub mod in_force;
-mod journal;
+pub(crate) mod journal;
 pub mod locking;
 #[cfg(test)]
 mod locking_tests;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ssh_key::public::KeyData;
 
+use super::audit::{self, Audits};
 use super::{Caller, Command, Reply, reply, verbs};
 use crate::certificate::names::PersonName;
 use crate::config::trust::Trust;
@@ -16,6 +17,8 @@ pub struct Counter {
     pub desk: Desk,
     /// The public keys.
     pub trust: Trust,
+    /// What is read for auditors.
+    pub audits: Audits,
 }
 
 impl super::Commands for Counter {
@@ -52,6 +55,9 @@ impl super::Commands for Counter {
                 Ok(locks) => reply::locks::listed(&locks, line.json),
                 Err(outcome) => reply::outcome(&outcome, line.json),
             },
+            verbs::Verb::Audit(asked) => {
+                audit::answer(&self, &asker, asked, &words, line.json).await
+            }
             verbs::Verb::Trust(parts) => reply::trust(&self.trust, &parts, line.json),
             verbs::Verb::Help(verb) => reply::help(verb.as_deref(), line.json),
         }

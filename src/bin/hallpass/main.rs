@@ -1,5 +1,6 @@
 //! `hallpass`: serve, and the operator's command line.
 
+mod audit;
 mod health;
 mod keys;
 mod ledger;
@@ -22,8 +23,10 @@ use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 enum Stop {
     /// Something is not as it should be: configuration, ledger, files.
     Failed(String),
-    /// The ledger is not what was signed.
+    /// The ledger is not what was signed; what was looked for is not there, or not as it should be.
     Invalid,
+    /// A word was not understood: what, and what to type instead.
+    Usage(String, String),
 }
 
 impl<E: Display> From<E> for Stop {
@@ -76,11 +79,16 @@ fn main() -> ExitCode {
         Verb::Key(KeyVerb::Retire(words)) => keys::retire(&words),
         Verb::Backup { dir, at } => recover::backup(&at.config, &dir),
         Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
+        Verb::Audit(verb) => audit::audit(verb),
         Verb::Health(at) => health::health(&at.config),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Invalid) => ExitCode::from(1),
+        Err(Stop::Usage(what, hint)) => {
+            eprintln!("hallpass: usage: {what}\nhint: {hint}");
+            ExitCode::from(2)
+        }
         Err(Stop::Failed(why)) => {
             eprintln!("hallpass: {why}");
             ExitCode::from(75)

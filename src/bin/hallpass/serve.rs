@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hallpass::audit::auditor::Auditor;
 use hallpass::certificate::lint::Keys;
 use hallpass::config::ca::Ca;
 use hallpass::config::edit::replace;
@@ -14,6 +15,7 @@ use hallpass::desk::Desk;
 use hallpass::desk::in_force::InForce;
 use hallpass::desk::locking::guard;
 use hallpass::desk::state::State;
+use hallpass::front::audit::Audits;
 use hallpass::front::counter::Counter;
 use hallpass::front::{self, Listener};
 use hallpass::ledger::note::{NoteKey, SignatureType};
@@ -53,8 +55,9 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         let listener = Listener::bind(door).await.map_err(|why| {
             format!("{}: {why}; does another hallpass serve there?", listen.join(", "))
         })?;
+        let audits = Audits::new(Auditor::new(&ca, &trust, None)?);
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
-        let desk = Arc::new(Counter { desk, trust });
+        let desk = Arc::new(Counter { desk, trust, audits });
         desk.desk.record_texts().await?;
         let tended = Arc::clone(&desk);
         tokio::spawn(async move {

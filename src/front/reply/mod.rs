@@ -1,6 +1,7 @@
 //! The voice: answers put into words. stdout carries the artefact and nothing else; what a person
 //! reads goes to stderr as `hallpass: ...`, lower case, no full stop, and `hint:` says what is next.
 
+pub mod audit;
 pub mod locks;
 
 use serde_json::{Value, json};
@@ -37,6 +38,7 @@ usage: ssh ca LOGIN@HOST TICKET [options]     ask for a certificate, printed on 
   status                        who you are and what you hold (also: no words at all)
   lock, unlock PERSON --reason TEXT   or host:H, tag:T, key:SHA256:..., everything
   locks                         what is locked, of what you may lock or unlock
+  audit search|show             who got in where, when and why, for those who may see it
   trust [--user] [--bare] [--host] [--ledger]
                                 public keys for servers, clients and verifiers
   help [VERB]                   this, or more on one verb
@@ -100,6 +102,7 @@ Lifts a lock by the name under which it was set. It takes more than to lock: pol
         "locks" => Some(
             "usage: ssh ca locks [--json]\n\nWhat is locked, of what you may lock or unlock.\n\n  ssh ca locks\n",
         ),
+        "audit" => Some(audit::HELP),
         "help" => Some("usage: ssh ca help [VERB]\n\n  ssh ca help request\n"),
         _ => None,
     }

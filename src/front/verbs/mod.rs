@@ -1,11 +1,13 @@
 //! The words after the host: a total grammar, never a shell. Whatever is typed becomes a verb or a
 //! usage error with one hint.
 
+mod audit;
 mod lock;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
+use crate::audit::words::AuditWords;
 use crate::certificate::names::{Login, OfferId, Reason, TicketId};
 use crate::certificate::safe::Safe;
 use crate::certificate::time::Span;
@@ -33,6 +35,8 @@ pub enum Verb {
     Lock(LockAsk),
     /// What is locked.
     Locks,
+    /// What the ledger says.
+    Audit(AuditWords),
     /// Public keys for servers, clients and verifiers.
     Trust(Vec<Part>),
     /// Help, perhaps on one verb.
@@ -53,7 +57,8 @@ pub struct Usage {
 }
 
 /// The verbs, for help and for the nearest one.
-pub const VERBS: [&str; 7] = ["request", "status", "lock", "unlock", "locks", "trust", "help"];
+pub const VERBS: [&str; 8] =
+    ["request", "status", "lock", "unlock", "locks", "audit", "trust", "help"];
 
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true, color = clap::ColorChoice::Never)]
@@ -72,6 +77,8 @@ enum Typed {
     Lock(lock::LockWords),
     Unlock(lock::LockWords),
     Locks,
+    #[command(subcommand)]
+    Audit(AuditWords),
     Trust(TrustWords),
     Help {
         verb: Option<String>,
@@ -132,13 +139,18 @@ fn words_to_line(mut words: Vec<String>) -> Result<Line, Usage> {
         words.insert(first, "request".to_owned());
     }
     let quoted = words.iter().any(|word| word == "--reason");
-    let typed = Words::try_parse_from(words).map_err(|why| explain(&why, json, quoted))?;
+    let audit = words.get(first).is_some_and(|word| word == "audit");
+    let typed = Words::try_parse_from(words).map_err(|why| {
+        let usage = explain(&why, json, quoted);
+        if audit { audit::explain(&why, usage) } else { usage }
+    })?;
     let usage = |(what, hint)| Usage { json, what, hint, unknown: None };
     let verb = match typed.verb {
         None | Some(Typed::Status) => Verb::Status,
         Some(Typed::Lock(words)) => Verb::Lock(lock::ask(words, false).map_err(usage)?),
         Some(Typed::Unlock(words)) => Verb::Lock(lock::ask(words, true).map_err(usage)?),
         Some(Typed::Locks) => Verb::Locks,
+        Some(Typed::Audit(words)) => Verb::Audit(words),
         Some(Typed::Trust(words)) => Verb::Trust(parts(&words)),
         Some(Typed::Help { verb }) => Verb::Help(verb),
         Some(Typed::Request(words)) => Verb::Request(ask(words).map_err(usage)?),
