@@ -86,8 +86,8 @@ fn whatever_others_wrote_only_printable_ascii_comes_out() {
             chapter("certificate", Some(certificate), Included::In(9)),
             chapter(text, None, Included::Unknown(text.to_owned())),
         ];
-        let story = Story { chapters, unread: Some(3) };
-        safe(&tell::story(&story, false), 26, text);
+        let story = Story { chapters, meanwhile: vec![entry("refusal")], unread: Some(3) };
+        safe(&tell::story(&story, false), 29, text);
         let object = tell::story(&story, true);
         safe(&object, 1, text);
         same(&object.out, text, "/entries/0/facts/ticket/title");

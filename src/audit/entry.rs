@@ -85,7 +85,8 @@ impl Entry {
         let lists =
             ["targets", "accounts", "principals"].into_iter().filter_map(|name| self.member(name));
         let texts = lists.filter_map(Value::as_array).flatten().filter_map(Value::as_str);
-        texts.chain(self.text("account")).filter(|account| !account.is_empty()).collect()
+        let typed = self.text("account").into_iter().flat_map(|typed| typed.split(','));
+        texts.chain(typed).filter(|account| !account.is_empty()).collect()
     }
 
     /// The exact id of the ticket.

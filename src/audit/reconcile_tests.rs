@@ -182,7 +182,8 @@ async fn what_somebody_did_to_the_ledger_or_the_list_is_not_taken_for_agreement(
     );
     std::fs::write(&list, &kept).unwrap();
 
-    let story = |serial| show(&desk.auditor, &Which::Serial(serial), None).unwrap().chapters;
+    let story =
+        |serial| show(&desk.auditor, &desk.hosts, &Which::Serial(serial), None).unwrap().chapters;
     let included =
         |serial: u64| story(serial).into_iter().map(|one| one.included).collect::<Vec<_>>();
     assert_eq!(included(3), [Included::In(7), Included::In(7)]);

@@ -162,7 +162,17 @@ fn may_fit(needles: &[String], facts: Option<&[u8]>) -> bool {
 }
 
 impl Account {
-    fn fits(&self, entry: &Entry, hosts: &Hosts) -> bool {
+    /// Of a principal.
+    pub fn read(principal: &str) -> Self {
+        let (login, host) = match principal.split_once('@') {
+            Some((login, host)) => (login, Some(host.to_owned())),
+            None => (principal, None),
+        };
+        Self { login: login.parse().ok(), host }
+    }
+
+    /// Whether an entry is of this account.
+    pub fn fits(&self, entry: &Entry, hosts: &Hosts) -> bool {
         if self.login.is_none() && self.host.is_none() {
             return true;
         }
@@ -178,6 +188,9 @@ impl Account {
         };
         // What is of a host and no account: a lock of it, its certificate.
         let of_host = |host: &str| self.login.is_none() && self.host == Some(canonical(host));
-        entry.accounts().into_iter().any(fits) || entry.host().is_some_and(of_host)
+        // `ssh ca HOST TICKET` names no login, and a refusal keeps what was typed.
+        let typed = |account: &str| entry.kind == "refusal" && of_host(account);
+        let accounts = entry.accounts();
+        accounts.iter().any(|one| fits(one) || typed(one)) || entry.host().is_some_and(of_host)
     }
 }

@@ -102,6 +102,13 @@ fn every_kind_of_entry_is_found_by_what_it_names() {
         ),
         ("quorum", r#""by":"ana","host":"web01","request":"r200000000000""#),
     ]);
+    let typed = Ledger::of(&[
+        ("refusal", r#""person":"bob","account":"root@web02,deploy@www""#),
+        ("refusal", r#""person":"bob","account":"www""#),
+        ("refusal", r#""person":"bob","account":"tag:web""#),
+    ]);
+    assert_eq!(typed.find(at(Some("deploy"), Some("web01"))), [0]);
+    assert_eq!(typed.find(at(None, Some("web01"))), [1, 0]);
     let person = |name: &str| Query { person: Some(name.parse().unwrap()), ..any() };
     assert_eq!(ledger.find(any()), (0..12).rev().collect::<Vec<u64>>());
     assert_eq!(ledger.find(person("ana")), [11, 5, 2, 1]);

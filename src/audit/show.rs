@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use super::auditor::{Auditor, Signing};
 use super::entry::Entry;
+use super::search::{Account, Query, search};
 use super::words::Which;
 use crate::certificate::blob::Tbs;
 use crate::certificate::time::UnixTime;
 use crate::certificate::wire::Malformed;
+use crate::config::hosts::Hosts;
 use crate::ledger::checkpoint::TreeHead;
 use crate::ledger::leaf::Leaf;
 use crate::ledger::store::{Row, Store, StoreError};
@@ -18,6 +20,9 @@ use crate::ledger::tree::{Hash, climb};
 pub struct Story {
     /// Its entries, oldest first. Empty: there is no such request.
     pub chapters: Vec<Chapter>,
+    /// What the same person was refused for the same accounts while the grant lived, newest first: a
+    /// refused renewal has a request of its own.
+    pub meanwhile: Vec<Entry>,
     /// The entries below this index were not read: the time was up.
     pub unread: Option<u64>,
 }
@@ -96,6 +101,7 @@ pub fn fingerprint(blob: &[u8]) -> String {
 /// Tells the story of a request, or of the one that a certificate belongs to.
 pub fn show(
     auditor: &Auditor,
+    hosts: &Hosts,
     which: &Which,
     deadline: Option<Instant>,
 ) -> Result<Story, StoreError> {
@@ -146,7 +152,40 @@ pub fn show(
             included: included(&store, &row, &head)?,
         })
     });
-    Ok(Story { chapters: chapters.collect::<Result<_, StoreError>>()?, unread })
+    let chapters = chapters.collect::<Result<Vec<Chapter>, StoreError>>()?;
+    let meanwhile = meanwhile(&store, hosts, &chapters, deadline)?;
+    Ok(Story { chapters, meanwhile, unread })
+}
+
+/// The most refusals that a story tells.
+const REFUSALS: usize = 100;
+
+/// What the person of a story was refused while its grant lived.
+fn meanwhile(
+    store: &Store,
+    hosts: &Hosts,
+    chapters: &[Chapter],
+    deadline: Option<Instant>,
+) -> Result<Vec<Entry>, StoreError> {
+    let Some(grant) = chapters.iter().map(|one| &one.entry).find(|entry| entry.kind == "grant")
+    else {
+        return Ok(Vec::new());
+    };
+    let query = Query {
+        person: grant.text("person").and_then(|name| name.parse().ok()),
+        kind: Some("refusal".to_owned()),
+        since: grant.time(),
+        until: grant.text("grant_ends").and_then(|ends| ends.parse().ok()),
+        limit: REFUSALS,
+        ..Query::default()
+    };
+    let mut refused = search(store, hosts, &query, deadline)?.entries;
+    // `renew` alone names no account.
+    refused.retain(|entry| {
+        entry.accounts().is_empty()
+            || grant.accounts().into_iter().any(|account| Account::read(account).fits(entry, hosts))
+    });
+    Ok(refused)
 }
 
 /// Recomputes an entry's hashes, and climbs from its leaf to the root of the checkpoint.

@@ -76,7 +76,7 @@ pub(super) async fn answer(
                 Err(misread) => return reply::audit::misread(misread, json),
             };
             let work = move || {
-                let story = show(&auditor, &which, Some(end));
+                let story = show(&auditor, &hosts.hosts, &which, Some(end));
                 Ok(tell::story(&story.map_err(|why| why.to_string())?, json))
             };
             (Box::new(work), exit::REFUSED)

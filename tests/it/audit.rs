@@ -314,7 +314,10 @@ fn an_auditor_asks_on_the_machine_and_over_ssh_in_the_same_words() {
     );
     assert_eq!(kinds(&["--limit", "2", "--before", "4"]), "granted hosts");
 
-    // The whole story.
+    // The whole story, with what was refused meanwhile: not bob's, which is another's.
+    assert_eq!(ca.ssh("ana", &["deploy@web01.example.com,deploy@web02", "OPS-9"]).code, 1);
+    let refusal = || ca.operator(&["audit", "search", "--person", "ana", "--outcome", "refused"]);
+    until("the refusal", || refusal().out.contains("OPS-9"));
     let (by_serial, by_request) = (["audit", "show", &serial], ["audit", "show", &request]);
     let story = ca.operator(&by_serial).ok();
     assert_eq!(story, ca.operator(&by_request).ok());
@@ -329,7 +332,9 @@ fn an_auditor_asks_on_the_machine_and_over_ssh_in_the_same_words() {
         "(own-key)\n".to_owned(),
         "handed over by stdout, CA SHA256:".to_owned(),
         "signed by the signer at ".to_owned(),
-        "included in the checkpoint of size 6\n".to_owned(),
+        "included in the checkpoint of size 7\n".to_owned(),
+        "\nrefused while the grant lived, newest first:\n".to_owned(),
+        "  entry 6: deploy@web01.example.com,deploy@web02: ticket OPS-9".to_owned(),
         "policy      SHA-256 ".to_owned(),
     ] {
         assert!(story.contains(&text), "{text} is not in {story}");
@@ -338,7 +343,8 @@ fn an_auditor_asks_on_the_machine_and_over_ssh_in_the_same_words() {
         serde_json::from_str(&ca.operator(&["audit", "show", &serial, "--json"]).ok()).unwrap();
     let certificate = &object["entries"][1]["certificate"];
     assert_eq!((&certificate["signed"], &certificate["serial"]), (&true.into(), &issued["serial"]));
-    assert_eq!(object["entries"][1]["included_in"], 6);
+    assert_eq!(object["entries"][1]["included_in"], 7);
+    assert_eq!(object["meanwhile"].as_array().unwrap().len(), 1);
     assert_eq!(object["entries"][1]["facts"]["reason"], "roll \u{202e} out");
     for nothing in ["999", "rzzzzzzzzzzzz"] {
         let said = ca.operator(&["audit", "show", nothing]);

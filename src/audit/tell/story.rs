@@ -12,12 +12,14 @@ use crate::certificate::time::Span;
 
 /// A story.
 pub fn story(story: &Story, as_json: bool) -> Told {
-    let Story { chapters, unread } = story;
+    let Story { chapters, meanwhile, unread } = story;
     let good = !chapters.is_empty();
     if as_json {
         let entries: Vec<Value> = chapters.iter().map(chapter_object).collect();
+        let meanwhile: Vec<Value> = meanwhile.iter().map(object).collect();
         let object = json!({
-            "outcome": if good { "ok" } else { "refused" }, "entries": entries, "unread_before": unread,
+            "outcome": if good { "ok" } else { "refused" }, "entries": entries, "meanwhile": meanwhile,
+            "unread_before": unread,
         });
         return Told { out: ascii(&object), good, ..Told::default() };
     }
@@ -28,6 +30,14 @@ pub fn story(story: &Story, as_json: bool) -> Told {
     for one in chapters {
         chapter(one, &mut lines);
     }
+    if !meanwhile.is_empty() {
+        lines.extend([String::new(), "refused while the grant lived, newest first:".to_owned()]);
+    }
+    lines.extend(meanwhile.iter().map(|entry| {
+        let time = entry.time().map_or("-".to_owned(), |time| time.to_string());
+        let accounts = cell(&entry.accounts().join(","), 60);
+        format!("  {time}  entry {}: {accounts}: {}", entry.index, Safe(&entry.said()))
+    }));
     let mut said = Vec::new();
     if !good {
         said.push("the ledger has no such request or serial".to_owned());

@@ -81,8 +81,11 @@ pub(crate) fn audit(verb: AuditVerb) -> Result<(), Stop> {
             Ok(())
         }
         AuditVerb::Show { words, list, form } => {
-            let (_, auditor, _) = open(&form, list.signer_config.as_deref())?;
-            verdict(&tell::story(&show(&auditor, &words.which().map_err(usage)?, None)?, form.json))
+            let (config, auditor, _) = open(&form, list.signer_config.as_deref())?;
+            verdict(&tell::story(
+                &show(&auditor, &config.deciding.hosts, &words.which().map_err(usage)?, None)?,
+                form.json,
+            ))
         }
         AuditVerb::Reconcile { file, host, zone, list, form } => {
             let (config, auditor, trust) = open(&form, list.signer_config.as_deref())?;
