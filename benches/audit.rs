@@ -12,6 +12,7 @@ use hallpass::audit::search::{Account, Query, search};
 use hallpass::certificate::names::{PersonName, RequestId};
 use hallpass::certificate::time::{Span, UnixTime};
 use hallpass::config::hosts::Hosts;
+use hallpass::config::snapshot::Text;
 use hallpass::ledger::facts::{self, Granted, Refusal, Terms, Ticket};
 use hallpass::ledger::leaf::{Kind, Leaf};
 use hallpass::ledger::store::Store;
@@ -120,7 +121,8 @@ fn main() {
     let hosts: String = (0..3000)
         .map(|n| format!("[host.web{n:04}]\naliases = [\"web{n:04}.example.com\"]\n"))
         .collect();
-    let hosts = Hosts::parse("hosts.toml".as_ref(), &hosts).unwrap();
+    let (path, name) = ("hosts.toml".into(), "hosts.toml".to_owned());
+    let hosts = Hosts::read(&[Text { path, name, text: hosts }]).unwrap();
 
     let some = Query { limit: 50, ..Query::default() };
     let all = Query { limit: 10_000, ..Query::default() };

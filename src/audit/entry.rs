@@ -66,8 +66,13 @@ impl Entry {
 
     /// The people it names: who asked or did it first, then whom a lock is about.
     pub fn people(&self) -> Vec<&str> {
-        let did = ["person", "by", "author", "operator"];
-        did.into_iter().filter_map(|name| self.text(name)).chain(self.locks("person")).collect()
+        let did = ["person", "by", "author", "operator"].into_iter();
+        let did = did.filter_map(|name| self.member(name)).flat_map(|who| match who {
+            Value::String(name) => vec![name.as_str()],
+            // An operator: a user of the machine, and whom that user claims to be.
+            who => ["user", "claims"].iter().filter_map(|name| who.get(name)?.as_str()).collect(),
+        });
+        did.chain(self.locks("person")).collect()
     }
 
     /// The name of what a lock locks, or does not any more, if it is of this sort.

@@ -69,7 +69,7 @@ impl Desk {
             addresses: Vec::new(),
         };
         let hosts = "[host.web01]\naliases = [\"www\"]\n[host.web02]\n";
-        let hosts = Hosts::parse("hosts.toml".as_ref(), hosts).unwrap();
+        let hosts = crate::audit::search_tests::hosts(hosts);
         let auditor = Auditor::of_trial(&whole.trial);
         Self { whole, trust, auditor, hosts, first }
     }

@@ -7,10 +7,17 @@ use rusqlite::Connection;
 use super::search::{Account, Query, Rest, search};
 use crate::certificate::time::UnixTime;
 use crate::config::hosts::Hosts;
+use crate::config::snapshot::Text;
 use crate::ledger::store::Store;
 
 /// 2026-11-22T05:40:00Z
 const NOW: u64 = 1_795_326_000;
+
+/// The hosts of a `hosts.toml`.
+pub(super) fn hosts(text: &str) -> Hosts {
+    let (path, name) = ("hosts.toml".into(), "hosts.toml".to_owned());
+    Hosts::read(&[Text { path, name, text: text.to_owned() }]).unwrap()
+}
 
 /// A ledger of these kinds and facts; a minute between two.
 struct Ledger {
@@ -34,11 +41,9 @@ impl Ledger {
             db.execute(insert, (i64::try_from(index).unwrap(), leaf, facts.as_bytes())).unwrap();
         }
         db.execute_batch("COMMIT").unwrap();
-        let hosts = Hosts::parse(
-            "hosts.toml".as_ref(),
-            "[host.web01]\naliases = [\"www\"]\naddresses = [\"192.0.2.7\"]\n[host.web02]\n",
-        );
-        Self { dir, hosts: hosts.unwrap() }
+        let hosts =
+            hosts("[host.web01]\naliases = [\"www\"]\naddresses = [\"192.0.2.7\"]\n[host.web02]\n");
+        Self { dir, hosts }
     }
 
     fn store(&self) -> Store {
@@ -88,7 +93,7 @@ fn every_kind_of_entry_is_found_by_what_it_names() {
         ),
         (
             "lock",
-            r#""target":"host","name":"web02","locked":false,"person":null,"operator":"root","reason":"built""#,
+            r#""target":"host","name":"web02","locked":false,"person":null,"operator":{"uid":0,"user":"root","claims":"ana.i"},"reason":"built""#,
         ),
         (
             "break-glass",
@@ -115,6 +120,7 @@ fn every_kind_of_entry_is_found_by_what_it_names() {
     assert_eq!(ledger.find(person("bob")), [4, 3]);
     assert_eq!(ledger.find(person("mallory")), [5], "who was locked");
     assert_eq!(ledger.find(person("root")), [6], "an operator");
+    assert_eq!(ledger.find(person("ana.i")), [6], "and who it claims to be");
     assert_eq!(ledger.find(at(Some("deploy"), Some("web01"))), [3, 2, 1], "typed by an address");
     assert_eq!(ledger.find(at(None, Some("web01"))), [11, 3, 2, 1]);
     assert_eq!(ledger.find(at(None, Some("web02"))), [10, 7, 6]);

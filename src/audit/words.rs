@@ -218,7 +218,7 @@ mod tests {
         let mut words = SearchWords { limit: "50".to_owned(), ..SearchWords::default() };
         change(&mut words);
         let hosts = "[host.web01]\naliases = [\"web01.example.com\"]\n";
-        words.query(NOW, &Hosts::parse("hosts.toml".as_ref(), hosts).unwrap())
+        words.query(NOW, &crate::audit::search_tests::hosts(hosts))
     }
 
     #[test]

@@ -124,6 +124,13 @@ impl Trust {
         all.filter(|key| !signing.contains(key)).map(PublicKey::to_bytes).collect()
     }
 
+    /// The blobs of the host CAs: the one in use, the next and one that retires.
+    pub fn host_cas(&self) -> Result<Vec<Vec<u8>>, ssh_key::Error> {
+        let others = self.others.iter().filter(|other| other.role == Role::HostCa);
+        let others = others.filter_map(|other| other.public.as_ref());
+        std::iter::once(&self.host_ca).chain(others).map(PublicKey::to_bytes).collect()
+    }
+
     /// The further keys of a role, as they are printed: all but the next user CA, which has its place.
     fn of(&self, role: Role) -> impl Iterator<Item = String> + '_ {
         self.others.iter().filter(move |other| other.role == role).map(|other| other.line.clone())
@@ -150,7 +157,7 @@ impl Trust {
     /// The keys of one part, one line each, as the programs that need them read them.
     pub fn print(&self, part: Part) -> String {
         let mut out = String::new();
-        let name = self.signer.name().trim_end_matches("/signer");
+        let name = self.name();
         let mut line = |text: String| out.push_str(&(text + "\n"));
         match part {
             Part::User => {
@@ -179,6 +186,16 @@ impl Trust {
             }
         }
         out
+    }
+
+    /// The CA's name.
+    pub fn name(&self) -> &str {
+        self.signer.name().trim_end_matches("/signer")
+    }
+
+    /// The door's host key, `TYPE BASE64`.
+    pub fn door_line(&self) -> String {
+        bare_line(&self.door)
     }
 
     /// The client's known_hosts line for the door.

@@ -37,6 +37,7 @@ use self::grant::Given;
 use crate::certificate::names::{BadName, OfferId};
 use crate::certificate::time::Span;
 
+pub use self::explain::reachable;
 pub use self::grant::{Clip, Clipped, Grant};
 pub use self::policy::{Offer, Policy};
 pub use self::problem::{LoadError, Problem};

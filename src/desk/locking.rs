@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::Rng as _;
 
+use super::collect::Wanted;
 use super::entries::salt;
+use super::holdings::not_enrolled;
 use super::in_force::InForce;
-use super::locks::{Lock, Target};
+use super::locks::{Lock, Locks, Target};
 use super::outcome::{Fault, Outcome, Refused};
 use super::request::Asker;
 use super::state::State;
@@ -18,7 +20,7 @@ use crate::certificate::safe::Safe;
 use crate::config::Deciding;
 use crate::decide::close;
 use crate::decide::office::{Act, LockAct};
-use crate::ledger::facts::{self, LockChange};
+use crate::ledger::facts::{self, Author, LockChange};
 use crate::ledger::leaf::Kind;
 use crate::ledger::record::Guard;
 
@@ -48,7 +50,7 @@ pub struct Changed {
 
 /// Stands between a certificate's draft and its COMMIT: a lock that was committed before wins, however
 /// far the request had come.
-pub fn guard(state: Arc<Mutex<State>>, in_force: InForce) -> Guard {
+pub fn guard(state: Arc<Mutex<State>>, in_force: Arc<InForce>) -> Guard {
     Box::new(move |facts| {
         let deciding = in_force.now();
         let state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +70,7 @@ impl Desk {
             person: Some(person.clone()),
             key: Some(fingerprint(&asker.key)),
             source: Some(asker.source.ip().to_canonical().to_string()),
-            ..unsaid(&ask)
+            ..LockChange::from(&ask)
         };
         let now = self.clock.now();
         let room = {
@@ -85,11 +87,15 @@ impl Desk {
     }
 
     /// The same for an operator of the CA's machine, who needs nobody's leave.
-    pub async fn lock_by_operator(&self, operator: &str, ask: LockAsk) -> Result<Changed, Outcome> {
+    pub async fn lock_by_operator(
+        &self,
+        operator: Author,
+        ask: LockAsk,
+    ) -> Result<Changed, Outcome> {
         let deciding = self.in_force.now();
         let target = canonical(&deciding, ask.target);
         let ask = LockAsk { target, ..ask };
-        let by = LockChange { operator: Some(operator.to_owned()), ..unsaid(&ask) };
+        let by = LockChange { operator: Some(operator), ..LockChange::from(&ask) };
         self.change_lock(&deciding, &ask, by).await.map_err(answer)
     }
 
@@ -99,28 +105,14 @@ impl Desk {
         ask: &LockAsk,
         change: LockChange,
     ) -> Result<Changed, Stop> {
-        let LockAsk { target, lifting, .. } = ask;
-        let mut notes = Vec::new();
-        let (locked, others) = {
+        let settled = {
             let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let others: Vec<String> = state.locks.iter().map(|one| one.target.typed()).collect();
-            (state.locks.of(target).cloned(), others)
+            settle(&state.locks, Some(deciding), ask)
         };
-        match (locked, lifting) {
-            (Some(lock), false) => {
-                notes.push(lock.to_string());
-                let target = target.clone();
-                return Ok(Changed { target, locked: true, entry: None, notes });
-            }
-            (None, true) => {
-                let near = close(&target.typed(), others.iter().map(String::as_str));
-                let hint = near.map_or("ssh ca locks shows what is".to_owned(), |near| {
-                    format!("did you mean {near}? ssh ca locks shows what is locked")
-                });
-                return Err(Stop::no(format!("{target} is not locked"), hint));
-            }
-            (Some(lock), true) => notes.push(format!("before: {lock}")),
-            (None, false) => notes.extend(unknown(deciding, target)),
+        let Settled { needs_entry, notes } = settled.map_err(|(why, hint)| Stop::no(why, hint))?;
+        let (target, locked) = (ask.target.clone(), !ask.lifting);
+        if !needs_entry {
+            return Ok(Changed { target, locked, entry: None, notes });
         }
         let now = self.clock.now();
         let written = facts::write(Kind::Lock, salt(), now, &self.node, &change);
@@ -131,10 +123,10 @@ impl Desk {
         // From COMMIT on it stands; the fold has taken it in when this returns.
         let entry = self.ledger.append(Kind::Lock, bytes).await?;
         tracing::info!(
-            target: "hallpass::audit", outcome = "ok", act = if *lifting { "unlock" } else { "lock" },
+            target: "hallpass::audit", outcome = "ok", act = if locked { "lock" } else { "unlock" },
             what = target.typed(), by = change.who(), reason = %Safe(&change.reason), entry
         );
-        Ok(Changed { target: target.clone(), locked: !lifting, entry: Some(entry), notes })
+        Ok(Changed { target, locked, entry: Some(entry), notes })
     }
 
     /// The locks that whoever asks could set or lift: what concerns nobody else is nobody else's.
@@ -145,7 +137,7 @@ impl Desk {
             state.locks.iter().cloned().collect()
         };
         let own = deciding.people.owner(&asker.key);
-        let own = own.ok_or_else(|| answer(super::permission::not_enrolled()))?;
+        let own = own.ok_or_else(|| answer(not_enrolled()))?;
         if let Some(stop) = self.locked_out(own, asker) {
             return Err(answer(stop));
         }
@@ -159,8 +151,8 @@ impl Desk {
                         shown.push(lock);
                         break;
                     }
-                    Err(Stop::No { .. }) => {}
                     Err(broken @ Stop::Broken { .. }) => return Err(answer(broken)),
+                    Err(Stop::No { .. } | Stop::Undelivered { .. }) => {}
                 }
             }
         }
@@ -186,17 +178,18 @@ impl Desk {
         Act::Lock(LockAct { target: target.kind(), name, lifting, mine, reason: reason.cloned() })
     }
 
-    /// Whether a lock stands against certificates for these principals.
+    /// Whether a lock stands against certificates for these accounts.
     pub(super) fn unlocked(
         &self,
         deciding: &Deciding,
         person: &PersonName,
         asker: &Asker,
-        principals: &[Principal],
+        wanted: &[Wanted<'_>],
     ) -> Result<(), Stop> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let key = fingerprint(&asker.key);
-        match state.locks.against(person, &key, principals, &deciding.hosts) {
+        let principals: Vec<Principal> = wanted.iter().map(|one| one.account.principal()).collect();
+        match state.locks.against(person, &key, &principals, &deciding.hosts) {
             Some(lock) => Err(Stop::no(lock.to_string(), lock.hint())),
             None => Ok(()),
         }
@@ -222,7 +215,7 @@ impl Desk {
 }
 
 /// The host's own name for what was typed.
-fn canonical(deciding: &Deciding, target: Target) -> Target {
+pub fn canonical(deciding: &Deciding, target: Target) -> Target {
     match target {
         Target::Host(typed) => {
             let known = deciding.hosts.find(typed.as_str()).map(|host| host.name.clone());
@@ -253,24 +246,68 @@ fn unknown(deciding: &Deciding, target: &Target) -> Option<String> {
     Some(format!("there is no {target}{near}"))
 }
 
-/// What was asked, not yet by whom.
-fn unsaid(ask: &LockAsk) -> LockChange {
-    LockChange {
-        target: ask.target.kind().to_owned(),
-        name: ask.target.name().to_owned(),
-        locked: !ask.lifting,
-        person: None,
-        key: None,
-        source: None,
-        operator: None,
-        reason: ask.reason.as_str().to_owned(),
+/// What becomes of a lock that is asked for, before anything is written.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Whether it takes an entry; what is locked is not locked again.
+    pub needs_entry: bool,
+    /// Remarks.
+    pub notes: Vec<String>,
+}
+
+/// Holds what is asked against the locks that stand; a lock that does not stand is not lifted: why,
+/// and what may have been meant.
+pub fn settle(
+    locks: &Locks,
+    deciding: Option<&Deciding>,
+    ask: &LockAsk,
+) -> Result<Settled, (String, String)> {
+    let target = &ask.target;
+    match (locks.of(target), ask.lifting) {
+        (Some(lock), false) => Ok(Settled { needs_entry: false, notes: vec![lock.to_string()] }),
+        (Some(lock), true) => {
+            Ok(Settled { needs_entry: true, notes: vec![format!("before: {lock}")] })
+        }
+        (None, false) => {
+            let notes = deciding.and_then(|deciding| unknown(deciding, target));
+            Ok(Settled { needs_entry: true, notes: notes.into_iter().collect() })
+        }
+        (None, true) => {
+            let all: Vec<String> = locks.iter().map(|lock| lock.target.typed()).collect();
+            let near = close(&target.typed(), all.iter().map(String::as_str));
+            let hint = match near {
+                Some(near) => format!("did you mean {near}? ssh ca locks shows what is locked"),
+                None => "ssh ca locks shows what is locked".to_owned(),
+            };
+            Err((format!("{target} is not locked"), hint))
+        }
     }
 }
 
-fn answer(stop: Stop) -> Outcome {
+impl From<&LockAsk> for LockChange {
+    /// What is asked, not yet by whom.
+    fn from(ask: &LockAsk) -> Self {
+        Self {
+            target: ask.target.kind().to_owned(),
+            name: ask.target.name().to_owned(),
+            locked: !ask.lifting,
+            person: None,
+            key: None,
+            source: None,
+            operator: None,
+            reason: ask.reason.as_str().to_owned(),
+        }
+    }
+}
+
+/// A stop put as an answer.
+pub(super) fn answer(stop: Stop) -> Outcome {
     let request = RequestId::from_random(rand::rng().next_u64());
     match stop {
         Stop::No { reasons, hint } => Outcome::Refused(Refused { request, reasons, hint }),
+        Stop::Undelivered { reason, hint } => {
+            Outcome::Refused(Refused { request, reasons: vec![reason], hint })
+        }
         Stop::Broken { what, details } => {
             tracing::error!(%request, %details, "fault");
             Outcome::Fault(Fault { request, what })

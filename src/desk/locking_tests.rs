@@ -111,6 +111,37 @@ async fn what_waits_behind_a_lock_is_held_against_it() {
     assert_eq!(state.lock().unwrap().locks.iter().count(), 0);
 }
 
+/// Mallory can write the ledger's file and wants a lock forgotten. No entry is touched: its index is.
+#[test]
+fn a_lock_that_its_index_hides_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    Store::create(&path).unwrap();
+    let say = |kind: &str| {
+        let db = rusqlite::Connection::open(&path).unwrap();
+        db.execute_batch("PRAGMA writable_schema = ON").unwrap();
+        let sql =
+            format!("CREATE INDEX lock_entry ON entry (idx) WHERE leaf GLOB 'hallpass.v1 {kind}*'");
+        db.execute("UPDATE sqlite_schema SET sql = ?1 WHERE name = 'lock_entry'", [sql]).unwrap();
+    };
+    let insert = |index: i64| {
+        let facts = lock("ana", true);
+        let leaf = Leaf::other(Kind::Lock, &facts).to_string();
+        let db = rusqlite::Connection::open(&path).unwrap();
+        let insert = "INSERT INTO entry (idx, leaf, facts) VALUES (?1, ?2, ?3)";
+        db.execute(insert, rusqlite::params![index, leaf, facts]).unwrap();
+    };
+    insert(0);
+    assert_eq!(Store::open_to_read(&path).unwrap().strays(1).unwrap(), Vec::<String>::new());
+    say("none");
+    assert!(Store::open_to_read(&path).is_err(), "another index was taken for ours");
+    insert(1);
+    say("lock");
+    let store = Store::open_to_read(&path).unwrap();
+    let found = store.strays(2).unwrap();
+    assert_eq!(found, ["the index of locks is not of the locks that are there"]);
+}
+
 /// A start finds every lock, however old, and takes none for lifted because somebody changed its facts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_finds_old_locks_and_believes_no_changed_one() {

@@ -12,6 +12,9 @@ use crate::certificate::safe::Safe;
 use crate::certificate::time::{Span, UnixTime};
 use crate::config::hosts::{Host, Hosts, Principals};
 use crate::ledger::facts::{Granted, Header, LockChange};
+use crate::ledger::leaf::Leaf;
+use crate::ledger::store::{Row, Store, StoreError};
+use crate::ledger::tree::Hash;
 
 /// What can be locked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +141,32 @@ const CHANGES: usize = 100;
 const CHANGES_SPAN: Span = Span::secs(3600);
 
 impl Locks {
+    /// Reads every lock there ever was. What would lift one unnoticed, facts that are not those of the
+    /// leaf, is an error.
+    pub fn rebuild(store: &Store) -> Result<Self, StoreError> {
+        let mut locks = Self::default();
+        let mut unread = None;
+        store.each_lock(|row| {
+            unread = locks.refold(&row).err();
+            unread.is_none()
+        })?;
+        unread.map_or(Ok(locks), Err)
+    }
+
+    fn refold(&mut self, row: &Row) -> Result<(), StoreError> {
+        let say =
+            |why: &dyn fmt::Display| StoreError(format!("entry {}, a lock, {why}", row.index));
+        let leaf: Leaf = row.leaf.parse().map_err(|why| say(&why))?;
+        let Some(facts) = &row.facts else {
+            tracing::error!(index = row.index, "a lock without facts: what it locked nobody knows");
+            return Ok(());
+        };
+        if Hash::of(facts) != leaf.facts {
+            return Err(say(&"is not what was written"));
+        }
+        self.fold(facts).map_err(|why| say(&why))
+    }
+
     /// Takes in an entry of kind `lock`.
     pub fn fold(&mut self, facts: &[u8]) -> Result<(), String> {
         let header: Header = serde_json::from_slice(facts).map_err(|why| why.to_string())?;
@@ -285,7 +314,8 @@ mod tests {
         let text = "[host.web01]\ntags = [\"prod\"]\naccounts = [\"deploy\"]\n\
                     [host.old01]\ntags = [\"old\"]\naccounts = [\"root\"]\nprincipals = \"login\"\n\
                     [host.old02]\naccounts = [\"root\", \"app\"]\nprincipals = \"login\"\n";
-        Hosts::parse(std::path::Path::new("hosts.toml"), text).unwrap()
+        let (path, name) = ("hosts.toml".into(), "hosts.toml".to_owned());
+        Hosts::read(&[crate::config::snapshot::Text { path, name, text: text.to_owned() }]).unwrap()
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! What may be done at the desk itself: whether somebody may audit, or lock something, at this moment.
 
-use rand::Rng as _;
-
 use super::Desk;
 use super::Stop;
 use super::collect::{own_name, person_facts};
-use super::outcome::{Fault, Outcome, Refused};
+use super::holdings::not_enrolled;
+use super::locking::answer;
+use super::outcome::Outcome;
 use super::request::Asker;
 use crate::certificate::fingerprint;
-use crate::certificate::names::{OfferId, PersonName, RequestId};
+use crate::certificate::names::{OfferId, PersonName};
 use crate::certificate::safe::Safe;
 use crate::decide::office::{Act, Matter, Permission, permits};
 
@@ -29,27 +29,22 @@ impl Desk {
         let what = act.to_string();
         let (permitted, person) = self.permission(asker, act);
         permitted.map_err(|stop| {
-            let request = RequestId::from_random(rand::rng().next_u64());
+            let outcome = answer(stop);
             let person = person.as_ref().map_or("-", PersonName::as_str);
             let (source, key) = (asker.source, fingerprint(&asker.key));
-            let (act, id) = (Safe(&what), &request);
-            match stop {
-                Stop::No { reasons, hint } => {
-                    tracing::info!(
-                        target: "hallpass::audit", outcome = "refused", request = %id, person, %act,
-                        reasons = reasons.join("; "), %source, key
-                    );
-                    Outcome::Refused(Refused { request, reasons, hint })
-                }
-                Stop::Broken { what, details } => {
-                    tracing::error!(request = %id, %details, "fault");
-                    tracing::info!(
-                        target: "hallpass::audit", outcome = "fault", request = %id, person, %act, what,
-                        %source, key
-                    );
-                    Outcome::Fault(Fault { request, what })
-                }
+            let act = Safe(&what);
+            match &outcome {
+                Outcome::Refused(no) => tracing::info!(
+                    target: "hallpass::audit", outcome = "refused", request = %no.request, person, %act,
+                    reasons = no.reasons.join("; "), %source, key
+                ),
+                Outcome::Fault(fault) => tracing::info!(
+                    target: "hallpass::audit", outcome = "fault", request = %fault.request, person, %act,
+                    what = fault.what, %source, key
+                ),
+                _ => {}
             }
+            outcome
         })
     }
 
@@ -90,12 +85,4 @@ impl Desk {
         };
         (permitted, Some(name))
     }
-}
-
-/// A key that was enrolled when it was proved, and is not now.
-pub(super) fn not_enrolled() -> Stop {
-    Stop::no(
-        "your key is not enrolled any more".to_owned(),
-        "ask whoever runs the CA to add it: hallpass person add",
-    )
 }

@@ -7,6 +7,7 @@
 //! - `session` turns the SSH library's callbacks into calls of [`Commands`], `channels` is its book
 //!   of what is open, `answer` the way back.
 //! - [`counter`] is where the door meets the desk: [`verbs`] reads words, [`reply`] has the voice.
+//! - [`control`] is the other way in, for operators on the CA's machine: a Unix socket.
 //! - `places` bounds how many connections there are and whose, `penalties` keeps out who fails too
 //!   often, [`descriptors`] leaves files for everybody else.
 //!
@@ -16,7 +17,10 @@
 mod answer;
 pub mod audit;
 mod channels;
+pub mod client;
+pub mod control;
 pub mod counter;
+mod deliver;
 pub mod descriptors;
 mod doorman;
 pub mod identity;
@@ -49,6 +53,7 @@ use tokio::time::timeout;
 use self::doorman::{ANSWERS, Doorman, GRACE};
 use crate::certificate::names::PersonName;
 use crate::config::ca::Limits;
+use crate::desk::delivery::Forwarded;
 
 /// What stands behind the door.
 pub trait Commands: Send + Sync + 'static {
@@ -71,7 +76,7 @@ pub trait Commands: Send + Sync + 'static {
 }
 
 /// Who asks, as proved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// The owner of the key.
     pub person: PersonName,
@@ -82,6 +87,10 @@ pub struct Caller {
     pub user: String,
     /// Where the connection comes from.
     pub source: SocketAddr,
+    /// The agent that is forwarded on the connection, if one is.
+    pub agent: Option<Arc<Forwarded>>,
+    /// What the client sent as `HALLPASS_TICKET` with this command: somebody's words.
+    pub ticket: Option<String>,
 }
 
 /// What is asked.

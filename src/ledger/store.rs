@@ -247,6 +247,16 @@ impl Store {
         if before > 0 {
             strays.push(format!("{before} entries have an index below 0"));
         }
+        let locks = "SELECT count(*), total(idx) FROM entry";
+        let locks = [" NOT INDEXED", ""].map(|how| {
+            let locks = format!("{locks}{how} WHERE leaf GLOB 'hallpass.v1 lock*'");
+            let pair = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)?));
+            self.db.query_row(&locks, [], pair)
+        });
+        let [there, indexed] = locks;
+        if there? != indexed? {
+            strays.push("the index of locks is not of the locks that are there".to_owned());
+        }
         let full = |level: u32| entries.checked_shr(HEIGHT * (level + 1)).unwrap_or(0);
         let mut missing: BTreeMap<i64, i64> = BTreeMap::new();
         for level in (0..7).take_while(|level| full(*level) > 0) {

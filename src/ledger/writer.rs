@@ -35,8 +35,8 @@ use crate::signer::protocol::MAX_BATCH;
 pub(super) enum Submission {
     /// A grant and the certificate under it, then a signature.
     Issue(Box<Unsigned>, Reply<Certificate>),
-    /// An entry that nobody signs.
-    Append(Kind, Vec<u8>, Reply<u64>),
+    /// Entries that nobody signs: all of them, or none.
+    Append(Vec<(Kind, Vec<u8>)>, Reply<u64>),
     /// Nothing: whoever asks wants to see that the writer gets to it.
     Ping(oneshot::Sender<()>),
 }
@@ -165,14 +165,16 @@ impl Writer {
         let failed = |why: &StoreError| Fault::Store(StoreError(why.0.clone()));
         match submission {
             Submission::Ping(reply) => drop(reply.send(())),
-            Submission::Append(kind, facts, reply) => {
-                let leaf = Leaf::other(kind, &facts);
-                if let Err(why) = self.store.insert(first, &leaf, None, &facts) {
-                    answer(reply, Err(failed(&why)));
-                    return Err(why);
+            Submission::Append(entries, reply) => {
+                for (kind, facts) in entries {
+                    let (index, leaf) = (self.edge.size(), Leaf::other(kind, &facts));
+                    if let Err(why) = self.store.insert(index, &leaf, None, &facts) {
+                        answer(reply, Err(failed(&why)));
+                        return Err(why);
+                    }
+                    self.edge.append(leaf.hash());
+                    told.push((index, kind, facts));
                 }
-                self.edge.append(leaf.hash());
-                told.push((first, kind, facts));
                 made.push(Made::Other(first, reply));
             }
             Submission::Issue(unsigned, reply) => {
@@ -301,13 +303,13 @@ impl Nodes for Writer {
 
 impl Submission {
     fn is_lock(&self) -> bool {
-        matches!(self, Self::Append(Kind::Lock, ..))
+        matches!(self, Self::Append(all, _) if all.iter().any(|(kind, _)| *kind == Kind::Lock))
     }
 
     fn bytes(&self) -> usize {
         match self {
             Self::Issue(unsigned, _) => unsigned.len() + 1024,
-            Self::Append(_, facts, _) => facts.len(),
+            Self::Append(entries, _) => entries.iter().map(|(_, facts)| facts.len()).sum(),
             Self::Ping(_) => 0,
         }
     }
@@ -315,7 +317,7 @@ impl Submission {
     pub(super) fn fail(self, fault: Fault) {
         match self {
             Self::Issue(_, reply) => answer(reply, Err(fault)),
-            Self::Append(_, _, reply) => answer(reply, Err(fault)),
+            Self::Append(_, reply) => answer(reply, Err(fault)),
             Self::Ping(reply) => drop(reply.send(())),
         }
     }

@@ -1,9 +1,11 @@
 //! `hallpass`: serve, and the operator's command line.
 
 mod audit;
+mod control;
 mod health;
 mod keys;
 mod ledger;
+mod locks;
 mod operate;
 mod recover;
 mod serve;
@@ -16,6 +18,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use hallpass::config::edit::{NewHost, NewPerson};
+use hallpass::desk::locks::Target;
 
 use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 
@@ -23,8 +26,10 @@ use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 enum Stop {
     /// Something is not as it should be: configuration, ledger, files.
     Failed(String),
-    /// The ledger is not what was signed; what was looked for is not there, or not as it should be.
+    /// The answer is no: the ledger is not what was signed, a login is not as it should be; it was said.
     Invalid,
+    /// Something broke; it was said.
+    Told,
     /// A word was not understood: what, and what to type instead.
     Usage(String, String),
 }
@@ -58,6 +63,12 @@ fn main() -> ExitCode {
             };
             operate::host(&at.config, new, &host_key)
         }
+        Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
+        Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
+        Verb::Locks(at) => locks::list(&at.config),
+        Verb::Person(PersonVerb::Disable { name, reason, at }) => {
+            locks::lock(&at.config, Target::Person(name), reason, false)
+        }
         Verb::Trust(words) => operate::trust(&words),
         Verb::Ledger(LedgerVerb::Verify {
             export: Some(export),
@@ -81,6 +92,7 @@ fn main() -> ExitCode {
         Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
         Verb::Audit(verb) => audit::audit(verb),
         Verb::Health(at) => health::health(&at.config),
+        Verb::Reload { change, at } => control::reload(&at.config, change),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,6 +101,7 @@ fn main() -> ExitCode {
             eprintln!("hallpass: usage: {what}\nhint: {hint}");
             ExitCode::from(2)
         }
+        Err(Stop::Told) => ExitCode::from(75),
         Err(Stop::Failed(why)) => {
             eprintln!("hallpass: {why}");
             ExitCode::from(75)

@@ -1,5 +1,6 @@
 //! `serve`: the daemon put together, in the order in which a start must go.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -14,8 +15,11 @@ use hallpass::config::{Config, Deciding};
 use hallpass::desk::Desk;
 use hallpass::desk::in_force::InForce;
 use hallpass::desk::locking::guard;
+use hallpass::desk::reload::By;
+use hallpass::desk::self_test::self_test;
 use hallpass::desk::state::State;
 use hallpass::front::audit::Audits;
+use hallpass::front::control::{Answer, Control};
 use hallpass::front::counter::Counter;
 use hallpass::front::{self, Listener};
 use hallpass::ledger::note::{NoteKey, SignatureType};
@@ -34,7 +38,8 @@ use crate::{Stop, say};
 
 pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
     let manager = Manager::from_env().map_err(|why| format!("the service manager: {why}"))?;
-    let Config { ca, deciding } = Config::load(path)?;
+    let Config { ca, deciding, read } = Config::load(path)?;
+    let ca = Arc::new(ca);
     let trust = Trust::load(&ca)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     journal();
@@ -57,8 +62,18 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         })?;
         let audits = Audits::new(Auditor::new(&ca, &trust, None)?);
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
-        let desk = Arc::new(Counter { desk, trust, audits });
-        desk.desk.record_texts().await?;
+        let socket = ca.control_socket();
+        let control = Control::bind(&socket)
+            .map_err(|why| format!("the operator's socket {}: {why}", socket.display()))?;
+        let address = known_at(&ca, listener.addresses());
+        let desk = Arc::new(Counter { desk, trust, ca: Arc::clone(&ca), address, audits });
+        if let Err(why) = self_test(&desk.desk.in_force.now(), desk.desk.clock.now()) {
+            tracing::error!(%why, "some requests will be faults");
+        }
+        desk.desk.record_start(&ca, &read).await?;
+        drop(read);
+        tokio::spawn(control.run(Arc::clone(&desk)));
+        tokio::spawn(reload_on_signal(Arc::clone(&desk)));
         let tended = Arc::clone(&desk);
         tokio::spawn(async move {
             loop {
@@ -86,6 +101,15 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
     }
     say("stopped");
     Ok(())
+}
+
+/// Where people connect to: what `ca.toml` says, or the first address that is listened on; the CA's
+/// name where that is any.
+fn known_at(ca: &Ca, listening: &[SocketAddr]) -> (String, u16) {
+    let first = listening.first();
+    let ip = first.map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
+    let host = ip.map_or_else(|| ca.name.to_string(), |ip| ip.to_string());
+    (host, first.map_or(22, SocketAddr::port))
 }
 
 fn open_desk(
@@ -122,7 +146,7 @@ fn open_desk(
     let clock: Arc<dyn Clock> = Arc::clone(&watch) as _;
     let state = Arc::new(Mutex::new(state));
     let folded = Arc::clone(&state);
-    let in_force = InForce::new(deciding);
+    let in_force = Arc::new(InForce::new(deciding));
     let setup = Setup {
         lock,
         reserve: Some(reserve),
@@ -132,7 +156,7 @@ fn open_desk(
         keys,
         signer: signer(ca, trust)?,
         clock: Arc::clone(&clock),
-        guard: guard(Arc::clone(&state), in_force.clone()),
+        guard: guard(Arc::clone(&state), Arc::clone(&in_force)),
     };
     let fold = Box::new(move |entry: Committed<'_>| {
         let mut state = folded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +169,22 @@ fn open_desk(
         .first()
         .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
     let node = ca.name.to_string();
-    Ok((Desk { in_force, ledger, state, tracker, clock, node, user_ca, bare_ca }, writer))
+    let host_cas = trust.host_cas()?;
+    let (ticket_url, kept) = (None, Mutex::default());
+    let desk = Desk {
+        in_force,
+        ledger,
+        state,
+        tracker,
+        clock,
+        node,
+        user_ca,
+        bare_ca,
+        host_cas,
+        ticket_url,
+        kept,
+    };
+    Ok((desk, writer))
 }
 
 /// The signer behind its socket.
@@ -204,6 +243,20 @@ fn journal() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+}
+
+/// SIGHUP is a reload whose answer is in the journal alone.
+async fn reload_on_signal(desk: Arc<Counter>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => {
+            while hangup.recv().await.is_some() {
+                let Answer { said, .. } = desk.reload(By::default()).await;
+                tracing::info!(said = said.join("; "), "SIGHUP");
+            }
+        }
+        Err(why) => tracing::error!(%why, "no signal handler: reload with hallpass reload"),
+    }
 }
 
 /// SIGTERM or an interrupt from the terminal.

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::audit::AuditVerb;
-use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
+use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, Reason, TagName};
+use hallpass::desk::locks::Target;
+use hallpass::desk::reload::Change;
 
 #[derive(Parser)]
 #[command(
@@ -27,12 +29,42 @@ pub(crate) enum Verb {
     Serve(At),
     /// Say what was understood, or the error with file, line and column
     Check(At),
+    /// Have the daemon read people, hosts and policy anew; returns when they decide
+    Reload {
+        /// What the change is called: a ticket, a commit
+        #[arg(long, value_name = "ID")]
+        change: Option<Change>,
+        #[command(flatten)]
+        at: At,
+    },
     /// Add people to people.toml
     #[command(subcommand)]
     Person(PersonVerb),
     /// Add hosts to hosts.toml
     #[command(subcommand)]
     Host(HostVerb),
+    /// Stop every certificate for a person, by a key, on a host, on a tag's hosts, or all of them
+    Lock {
+        /// PERSON, host:NAME, tag:NAME, key:SHA256:... or everything
+        target: Target,
+        /// Why: everybody who is stopped is told
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Lift a lock, whoever set it
+    Unlock {
+        /// As it was locked
+        target: Target,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Say what is locked, by whom, when and why
+    Locks(At),
     /// Print public keys
     Trust(TrustWords),
     /// Verify or export the ledger, or begin its next generation
@@ -108,6 +140,16 @@ pub(crate) enum PersonVerb {
         /// A program, not a human being
         #[arg(long)]
         service: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Lock a person or service; stays so whatever the files say, until hallpass unlock
+    Disable {
+        /// The name
+        name: PersonName,
+        /// Why: they are told
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
         #[command(flatten)]
         at: At,
     },

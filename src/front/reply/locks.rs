@@ -5,6 +5,8 @@ use serde_json::json;
 use super::{Reply, exit, json_reply, say};
 use crate::desk::locking::Changed;
 use crate::desk::locks::Lock;
+use crate::desk::outcome::Outcome;
+use crate::front::control::Answer;
 
 /// A lock that was set or lifted.
 pub fn changed(changed: &Changed, as_json: bool) -> Reply {
@@ -21,7 +23,7 @@ pub fn changed(changed: &Changed, as_json: bool) -> Reply {
 }
 
 /// The same as lines, and what to do next.
-pub fn words(changed: &Changed) -> (Vec<String>, String) {
+fn words(changed: &Changed) -> (Vec<String>, String) {
     let Changed { target, locked, entry, notes } = changed;
     let mut said = vec![match (locked, entry) {
         (true, Some(entry)) => format!("{target} is locked from now on, entry {entry}"),
@@ -37,6 +39,23 @@ pub fn words(changed: &Changed) -> (Vec<String>, String) {
         false => "ssh ca locks shows what is still locked".to_owned(),
     };
     (said, hint)
+}
+
+/// The same for an operator.
+pub fn by_operator(done: Result<Changed, Outcome>) -> Answer {
+    match done {
+        Ok(changed) => Answer::ok(words(&changed).0),
+        Err(Outcome::Refused(no)) => {
+            let mut answer = Answer::refused(format!("refused: {}", no.reasons.join("; ")));
+            answer.hint = Some(no.hint);
+            answer
+        }
+        Err(Outcome::Fault(fault)) => {
+            Answer::fault(format!("fault {}: {}", fault.request, fault.what))
+        }
+        // No lock ends so.
+        Err(_) => Answer::fault("nothing was locked".to_owned()),
+    }
 }
 
 /// What is locked, of what the person may lock or unlock.
