@@ -148,7 +148,8 @@ impl Query {
             self.key.as_deref(),
         ];
         let whole = texts.into_iter().flatten().map(|text| format!("\"{text}\""));
-        whole.chain(self.account.login.as_ref().map(|login| format!("\"{login}"))).collect()
+        // Nothing around it: what was typed may name several accounts.
+        whole.chain(self.account.login.as_ref().map(ToString::to_string)).collect()
     }
 }
 
