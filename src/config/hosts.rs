@@ -128,6 +128,11 @@ impl Hosts {
         Ok(hosts)
     }
 
+    /// Whether a file is right by itself, whatever jump hosts it names.
+    pub(super) fn read_alone(file: &Text) -> Result<(), ConfigError> {
+        Self::default().add(file)
+    }
+
     /// Reads one file.
     fn add(&mut self, file: &Text) -> Result<(), ConfigError> {
         let path: Arc<Path> = file.path.as_path().into();

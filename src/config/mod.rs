@@ -2,13 +2,18 @@
 
 pub mod backup;
 pub mod ca;
+mod csv;
 pub mod edit;
 pub mod hosts;
+pub mod import;
 pub mod init;
+mod inventory;
 pub mod keys;
 pub mod people;
 pub mod snapshot;
 mod sums;
+#[cfg(test)]
+mod tests;
 pub mod ticket_url;
 pub mod trust;
 mod unique;

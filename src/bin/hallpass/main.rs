@@ -3,6 +3,7 @@
 mod audit;
 mod control;
 mod health;
+mod import;
 mod keys;
 mod ledger;
 mod locks;
@@ -20,7 +21,7 @@ use clap::Parser as _;
 use hallpass::config::edit::{NewHost, NewPerson};
 use hallpass::desk::locks::Target;
 
-use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
+use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 
 /// What ends a command: the text for the operator, and the exit status.
 enum Stop {
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
             ledger::verify(&at.config, export.as_deref(), signer_config.as_deref())
         }
         Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
+        Verb::Ledger(LedgerVerb::Text { hash, at }) => ledger::text(&at.config, &hash),
         Verb::Ledger(LedgerVerb::Recover(words)) => recover::recover(&words),
         Verb::Ledger(LedgerVerb::Emergency { certificate, reason, at }) => {
             recover::emergency(&at.config, &certificate, &reason)
@@ -93,6 +95,8 @@ fn main() -> ExitCode {
         Verb::Audit(verb) => audit::audit(verb),
         Verb::Health(at) => health::health(&at.config),
         Verb::Reload { change, at } => control::reload(&at.config, change),
+        Verb::Import(ImportVerb::People(words)) => import::people(words),
+        Verb::Import(ImportVerb::Hosts(words)) => import::hosts(words),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

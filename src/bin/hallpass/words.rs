@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::audit::AuditVerb;
 use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, Reason, TagName};
@@ -37,6 +37,9 @@ pub(crate) enum Verb {
         #[command(flatten)]
         at: At,
     },
+    /// Print people or hosts of another list as TOML for people.d or hosts.d
+    #[command(subcommand)]
+    Import(ImportVerb),
     /// Add people to people.toml
     #[command(subcommand)]
     Person(PersonVerb),
@@ -120,6 +123,60 @@ pub(crate) struct InitWords {
     /// Write the example team, hosts, tickets and policy too
     #[arg(long)]
     pub(crate) example: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ImportVerb {
+    /// From CSV, JSON or terraform output -json
+    People(PeopleWords),
+    /// From CSV, JSON, ansible-inventory --list or terraform output -json
+    Hosts(HostsWords),
+}
+
+#[derive(Args)]
+pub(crate) struct PeopleWords {
+    #[command(flatten)]
+    pub(crate) list: ListWords,
+    /// A group that each of them gets
+    #[arg(long)]
+    pub(crate) group: Vec<GroupName>,
+}
+
+#[derive(Args)]
+pub(crate) struct HostsWords {
+    #[command(flatten)]
+    pub(crate) list: ListWords,
+    /// A tag that each of them gets
+    #[arg(long)]
+    pub(crate) tag: Vec<TagName>,
+    /// An account that can be asked for on each of them
+    #[arg(long)]
+    pub(crate) login: Vec<Login>,
+}
+
+#[derive(Args)]
+pub(crate) struct ListWords {
+    /// The list; - for standard input
+    pub(crate) file: PathBuf,
+    /// What it looks like; csv or json by the file's ending if left out
+    #[arg(long)]
+    pub(crate) from: Option<From>,
+    /// Make capital letters in names and tags small ones
+    #[arg(long)]
+    pub(crate) lower_case: bool,
+    /// The file in people.d or hosts.d that the output is to replace: left out when it is checked
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replaces: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum From {
+    Csv,
+    Json,
+    Ansible,
+    Terraform,
 }
 
 #[derive(Subcommand)]
@@ -222,6 +279,13 @@ pub(crate) enum LedgerVerb {
     },
     /// Write the ledger as JSON lines
     Export(At),
+    /// Print the policy, people or hosts that a hash in the ledger stands for
+    Text {
+        /// The hash, in base64 or as sha256sum prints it
+        hash: String,
+        #[command(flatten)]
+        at: At,
+    },
     /// Begin a new generation after entries were lost
     Recover(RecoverWords),
     /// Tell the ledger of a certificate that the emergency key signed while the CA was dead
