@@ -18,7 +18,7 @@ mod entries;
 mod granting;
 mod holdings;
 pub mod in_force;
-mod journal;
+pub(crate) mod journal;
 pub mod kept;
 mod limits;
 pub mod locking;
