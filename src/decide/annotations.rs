@@ -18,7 +18,9 @@ use crate::certificate::safe::Safe;
 pub(super) enum Read {
     /// Of a `forbid`: the sentence that a person sees.
     Forbid { why: Option<String> },
-    /// Of a `permit`: its terms and what it is for.
+    /// Of a `permit` of what is done at the desk: it has no terms.
+    Leave,
+    /// Of a `permit` of logins: its terms and what it is for.
     Permit { terms: Terms, description: Option<String> },
 }
 
@@ -26,23 +28,25 @@ pub(super) enum Read {
 const WORDS: [&str; 2] = ["id", "why"];
 
 /// Those of an offer.
-const TERMS: [&str; 6] =
-    ["ttl", "period", "extensions", "source_address", "force_command", "delivery"];
+const TERMS: [&str; 7] =
+    ["ttl", "period", "extensions", "source_address", "force_command", "delivery", "limit"];
 
 /// Those that the design has and the program does not have yet.
 const LATER: [&str; 2] = ["approvals", "second_factor"];
 
-/// Reads all annotations but `@id`; nothing if any is wrong.
+/// Reads all annotations but `@id`; nothing if any is wrong. `login`: terms are of logins alone.
 pub(super) fn read(
     policy: &Policy,
     place: &Statement<'_>,
+    login: bool,
     problems: &mut Problems<'_>,
 ) -> Option<Read> {
-    let mut reader = Reader { policy, place, problems, good: true };
+    let mut reader = Reader { policy, place, login, problems, good: true };
     reader.known();
     let why = reader.term("why", sentence);
     match policy.effect() {
         Effect::Forbid => reader.good.then_some(Read::Forbid { why }),
+        Effect::Permit if !login => reader.good.then_some(Read::Leave),
         Effect::Permit => {
             let terms = reader.terms();
             reader.good.then_some(Read::Permit { terms: terms?, description: why })
@@ -53,6 +57,7 @@ pub(super) fn read(
 struct Reader<'r, 't> {
     policy: &'r Policy,
     place: &'r Statement<'r>,
+    login: bool,
     problems: &'r mut Problems<'t>,
     good: bool,
 }
@@ -72,7 +77,7 @@ impl Reader<'_, '_> {
     fn known(&mut self) {
         let policy = self.policy;
         for (name, _) in policy.annotations() {
-            let offer = policy.effect() == Effect::Permit;
+            let offer = policy.effect() == Effect::Permit && self.login;
             let known: Vec<&str> =
                 WORDS.into_iter().chain(TERMS.into_iter().filter(|_| offer)).collect();
             if known.contains(&name) {
@@ -80,7 +85,11 @@ impl Reader<'_, '_> {
             }
             let list = format!("known are @{}", known.join(", @"));
             let (message, hint) = if TERMS.contains(&name) {
-                (format!("@{name} is a term of offers, and this is a forbid"), list)
+                let this = match policy.effect() {
+                    Effect::Forbid => "offers, and this is a forbid",
+                    Effect::Permit => "logins, and this is for another action",
+                };
+                (format!("@{name} is a term of {this}"), list)
             } else if LATER.contains(&name) {
                 (format!("@{name} is not built yet"), list)
             } else {
@@ -122,6 +131,7 @@ impl Reader<'_, '_> {
         let source_address = self.term("source_address", terms::source_address);
         let force_command = self.term("force_command", terms::force_command);
         let delivery = self.term("delivery", terms::delivery);
+        let limit = self.term("limit", terms::limit);
         if let (Some(ttl), Some(period)) = (ttl, period)
             && ttl > period
         {
@@ -145,6 +155,7 @@ impl Reader<'_, '_> {
             source_address: source_address.unwrap_or_default(),
             force_command,
             delivery,
+            limit,
         })
     }
 }
@@ -242,6 +253,24 @@ mod tests {
                 "@source_address(\"10.0.0.0/8,0.0.0.0/0\") permit (",
                 "3:17 0.0.0.0/0 is every address there is",
                 "leave @source_address out",
+            ),
+            (
+                "permit (",
+                "@limit(\"20 an hour\") permit (",
+                "3:8 \"20 an hour\" is no limit",
+                "write it as 20 per 1h",
+            ),
+            (
+                "permit (",
+                "@limit(\"0 per 1h\") permit (",
+                "3:8 \"0 per 1h\" is no limit",
+                "20 per 1h",
+            ),
+            (
+                "permit (",
+                "@limit(\"20 per 8d\") permit (",
+                "3:8 8d is longer than 7 days",
+                "write 7d at most",
             ),
             (
                 "permit (",

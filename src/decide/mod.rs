@@ -14,6 +14,7 @@ mod grant;
 mod hint;
 mod load;
 mod locate;
+pub mod office;
 mod policy;
 mod problem;
 mod refusal;
@@ -27,7 +28,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Decision as Answer, PolicySet, Request, Response,
+    AuthorizationError, Authorizer, Decision as Answer, Entities, PolicySet, Request, Response,
 };
 
 use self::cedar::Asked;
@@ -41,7 +42,7 @@ pub use self::grant::{Clip, Clipped, Grant};
 pub use self::policy::{Offer, Policy};
 pub use self::problem::{LoadError, Problem};
 pub use self::refusal::{Reason, Refusal};
-pub use self::terms::{BadTerm, Delivery, Extension, LONGEST, Terms};
+pub use self::terms::{BadTerm, Delivery, Extension, LONGEST, Limit, MOST, Terms};
 pub use self::world::World;
 pub(crate) use self::world::close;
 
@@ -190,7 +191,17 @@ fn ask(
     policies: &PolicySet,
     asked: &Asked<'_>,
 ) -> Result<Response, PolicyFault> {
-    let response = authorizer.is_authorized(request, policies, asked.entities());
+    answer(authorizer, request, policies, asked.entities())
+}
+
+/// The same, for any request.
+fn answer(
+    authorizer: &Authorizer,
+    request: &Request,
+    policies: &PolicySet,
+    entities: &Entities,
+) -> Result<Response, PolicyFault> {
+    let response = authorizer.is_authorized(request, policies, entities);
     let first = response
         .diagnostics()
         .errors()
@@ -218,6 +229,8 @@ fn deciders(response: &Response) -> Result<Vec<OfferId>, PolicyFault> {
 mod example;
 #[cfg(test)]
 mod mistakes;
+#[cfg(test)]
+mod office_tests;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

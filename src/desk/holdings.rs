@@ -179,14 +179,16 @@ impl Desk {
     pub fn status(&self, asker: &Asker) -> Outcome {
         let now = self.clock.now();
         let Some(person) = self.owner(&asker.key) else { return gone() };
+        let locks = self.locks_of(&person, asker);
         let grants = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person, now);
-        Outcome::Status(Status {
+        Outcome::Status(Box::new(Status {
             person,
+            locks,
             key: fingerprint(&asker.key),
             key_type: asker.key.algorithm().to_string(),
             grants,
             now,
-        })
+        }))
     }
 
     /// One's live grants; of one request, if it is named.
@@ -237,7 +239,10 @@ impl Desk {
             all.push(Reach {
                 names: std::iter::once(host.name.to_string()).chain(typed).collect(),
                 logins: logins.iter().map(ToString::to_string).collect(),
-                via: None,
+                via: host.via.as_ref().map(|via| match &via.login {
+                    Some(login) => format!("{login}@{}", via.host),
+                    None => via.host.to_string(),
+                }),
             });
         }
         Ok((person.name.clone(), all))

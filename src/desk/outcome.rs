@@ -17,7 +17,7 @@ pub enum Outcome {
     /// Something broke: ours to mend. The id finds the details in the journal.
     Fault(Fault),
     /// Who one is and what one holds.
-    Status(Status),
+    Status(Box<Status>),
     /// One's live grants.
     List(Vec<LiveGrant>, UnixTime),
     /// Why a login may fail.
@@ -103,6 +103,8 @@ pub struct Status {
     pub key: String,
     /// The type of that key.
     pub key_type: String,
+    /// The locks on this person, this key and everything, a sentence each.
+    pub locks: Vec<String>,
     /// Live grants, those that end first first.
     pub grants: Vec<LiveGrant>,
     /// When this was read.

@@ -5,6 +5,8 @@ use std::collections::{HashMap, VecDeque};
 
 use serde::Deserialize;
 
+use super::limits::Counts;
+use super::locks::Locks;
 use super::outcome::{Last, LiveGrant};
 use crate::certificate::names::{OfferId, PersonName, RequestId};
 use crate::certificate::time::{Span, UnixTime};
@@ -27,6 +29,10 @@ const REFUSAL_SPAN: Span = Span::secs(3600);
 /// What the desk knows.
 #[derive(Debug, Default)]
 pub struct State {
+    /// What is locked.
+    pub locks: Locks,
+    /// What was issued of late.
+    pub counts: Counts,
     grants: HashMap<PersonName, Vec<LiveGrant>>,
     refusals: HashMap<PersonName, Refusals>,
     texts: HashMap<&'static str, Hash>,
@@ -78,7 +84,8 @@ impl State {
             written.is_none_or(|header| header.time >= horizon)
         })?;
         // Read again rather than kept: a busy week has more entries than there is memory.
-        let mut state = Self::default();
+        // A lock never ends by itself: all there ever were. Those of the last days come twice, in order.
+        let mut state = Self { locks: Locks::rebuild(store)?, ..Self::default() };
         let mut unread = None;
         store.each_from(from, |row| {
             unread = state.refold(&row).err();
@@ -128,13 +135,13 @@ impl State {
             }
             // What stood in the lost entries nobody knows: what was granted before is void.
             Kind::Succession => self.grants.clear(),
+            Kind::Lock => {
+                if let Err(why) = self.locks.fold(entry.facts) {
+                    tracing::error!(index = entry.index, %why, "a lock that cannot be read");
+                }
+            }
             // Refusals are counted when they are decided, before they are committed: see `refused`.
-            Kind::Refusal
-            | Kind::Lost
-            | Kind::Key
-            | Kind::BreakGlass
-            | Kind::Lock
-            | Kind::HostCertificate => {}
+            Kind::Refusal | Kind::Lost | Kind::Key | Kind::BreakGlass | Kind::HostCertificate => {}
         }
     }
 
@@ -157,6 +164,7 @@ impl State {
     }
 
     fn issued(&mut self, index: u64, issued: Issuance) {
+        self.counts.issued(&issued.person, &issued.request, &issued.offer, issued.time);
         let grants = self.grants.get_mut(&issued.person).into_iter().flatten();
         let accounts = if issued.targets.is_empty() { &issued.accounts } else { &issued.targets };
         let under = |grant: &&mut LiveGrant| {
@@ -263,6 +271,8 @@ impl State {
             grants.retain(|grant| grant.ends > now);
             !grants.is_empty()
         });
+        self.locks.forget(now);
+        self.counts.forget(now);
         self.refusals.values_mut().for_each(|refusals| refusals.expire(now));
         self.refusals
             .retain(|_, refusals| !refusals.written.is_empty() || refusals.counted.is_some());

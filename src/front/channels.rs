@@ -4,9 +4,12 @@
 //! opened (CVE-2026-68930).
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The most channels open at a time; OpenSSH's `MaxSessions` is the same.
 const AT_A_TIME: usize = 10;
@@ -34,6 +37,9 @@ enum Open<T> {
     /// Had its command. Sending interrupts the answer, dropping says that nobody listens.
     Running { listening: oneshot::Sender<()>, terminal: bool },
 }
+
+/// A slot that will be free.
+type Coming = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 /// A channel's slot, there or to come.
 enum Slot {
@@ -63,7 +69,7 @@ pub(super) enum Opened {
 
 /// A channel's place among those that wait. To be waited for in a task of its own.
 pub(super) struct Turn {
-    slots: Arc<Semaphore>,
+    slot: Coming,
     give: oneshot::Sender<OwnedSemaphorePermit>,
 }
 
@@ -74,7 +80,7 @@ impl Turn {
         let slot = tokio::select! {
             biased;
             () = self.give.closed() => return false,
-            slot = self.slots.acquire_owned() => slot,
+            slot = self.slot => slot,
         };
         slot.is_ok_and(|slot| self.give.send(slot).is_ok())
     }
@@ -128,14 +134,15 @@ impl<T> Channels<T> {
         });
         let open = self.open.len();
         let left = self.left.checked_sub(1).ok_or(Full::ForEver { open })?;
-        let (slot, opened) = match self.slots.clone().try_acquire_owned() {
-            Ok(slot) => (Slot::Here(slot), Opened::Now),
-            Err(_) if self.in_turn() < IN_TURN => {
+        // Asked here for the first time, so that channels wait in the order in which they came.
+        let mut slot: Coming = Box::pin(self.slots.clone().acquire_owned());
+        let (slot, opened) = match slot.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(slot) => (Slot::Here(slot.map_err(|_| Full::Now)?), Opened::Now),
+            Poll::Pending if self.in_turn() < IN_TURN => {
                 let (give, turn) = oneshot::channel();
-                let turn = (Slot::InTurn(turn), Turn { slots: self.slots.clone(), give });
-                (turn.0, Opened::InTurn(turn.1))
+                (Slot::InTurn(turn), Opened::InTurn(Turn { slot, give }))
             }
-            Err(_) => return Err(Full::Now),
+            Poll::Pending => return Err(Full::Now),
         };
         self.left = left;
         self.open.insert(id, Open::Waiting { to, slot, terminal: false, ticket: None });
@@ -281,7 +288,7 @@ mod tests {
             channels.open(id, ()).unwrap();
             drop(channels.begin(id).unwrap());
         }
-        assert_eq!(channels.open(EVER, ()), Err(Full::ForEver { open: 0 }));
+        assert_eq!(channels.open(EVER, ()).err(), Some(Full::ForEver { open: 0 }));
     }
 
     #[test]

@@ -4,12 +4,18 @@ use std::sync::Arc;
 
 use ssh_key::public::KeyData;
 
+use super::audit::{self, Audits};
 use super::client::Block;
+use super::control::{Answer, Order, Orders};
 use super::{Caller, Command, Reply, reply, verbs};
 use crate::certificate::names::PersonName;
+use crate::config::ca::Ca;
 use crate::config::trust::Trust;
 use crate::desk::Desk;
+use crate::desk::locking::LockAsk;
+use crate::desk::reload::By;
 use crate::desk::request::{Asker, Want};
+use crate::ledger::facts::Author;
 
 /// The desk and the public keys, behind the door.
 pub struct Counter {
@@ -17,11 +23,47 @@ pub struct Counter {
     pub desk: Desk,
     /// The public keys.
     pub trust: Trust,
+    /// What is read for auditors.
+    pub audits: Audits,
+    /// `ca.toml`, as it was at the start.
+    pub ca: Arc<Ca>,
     /// Where people connect to: host and port.
     pub address: (String, u16),
 }
 
+impl Orders for Counter {
+    async fn carry_out(self: Arc<Self>, order: Order, author: Author) -> Answer {
+        match order {
+            Order::Lock { target, lifting, reason } => {
+                self.lock_by_operator(author, &target, lifting, &reason).await
+            }
+            Order::Reload { change } => self.reload(By { author: Some(author), change }).await,
+        }
+    }
+}
+
 impl Counter {
+    /// Sets or lifts a lock for an operator of this machine.
+    async fn lock_by_operator(
+        &self,
+        author: Author,
+        target: &str,
+        lifting: bool,
+        reason: &str,
+    ) -> Answer {
+        let ask = match (target.parse(), reason.parse()) {
+            (Ok(target), Ok(reason)) => LockAsk { target, lifting, reason },
+            (Err(why), _) => return Answer::refused(why),
+            (_, Err(why)) => return Answer::refused(format!("--reason: {why}")),
+        };
+        reply::locks::by_operator(self.desk.lock_by_operator(author, ask).await)
+    }
+
+    /// Has people, hosts and policy read anew.
+    pub async fn reload(&self, by: By) -> Answer {
+        reply::reload::reloaded(self.desk.reload(&self.ca, by).await)
+    }
+
     /// The client's ssh_config block.
     fn config(&self, asker: &Asker, form: verbs::Form, as_json: bool) -> Reply {
         match self.desk.reach(asker) {
@@ -78,6 +120,17 @@ impl super::Commands for Counter {
             verbs::Verb::Why(target) => reply::outcome(&self.desk.why(&asker, &target), line.json),
             verbs::Verb::Config(form) => self.config(&asker, form, line.json),
             verbs::Verb::Status => reply::outcome(&self.desk.status(&asker), line.json),
+            verbs::Verb::Lock(ask) => match self.desk.lock(&asker, ask).await {
+                Ok(changed) => reply::locks::changed(&changed, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
+            verbs::Verb::Locks => match self.desk.locks(&asker) {
+                Ok(locks) => reply::locks::listed(&locks, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
+            verbs::Verb::Audit(asked) => {
+                audit::answer(&self, &asker, asked, &words, line.json).await
+            }
             verbs::Verb::Trust(parts) => reply::trust(&self.trust, &parts, line.json),
             verbs::Verb::Help(verb) => reply::help(verb.as_deref(), line.json),
         }

@@ -7,6 +7,7 @@
 //! - `session` turns the SSH library's callbacks into calls of [`Commands`], `channels` is its book
 //!   of what is open, `answer` the way back.
 //! - [`counter`] is where the door meets the desk: [`verbs`] reads words, [`reply`] has the voice.
+//! - [`control`] is the other way in, for operators on the CA's machine: a Unix socket.
 //! - `places` bounds how many connections there are and whose, `penalties` keeps out who fails too
 //!   often, [`descriptors`] leaves files for everybody else.
 //!
@@ -14,8 +15,10 @@
 //! known weakness, public keys as the only method, session channels as the only channels.
 
 mod answer;
+pub mod audit;
 mod channels;
 pub mod client;
+pub mod control;
 pub mod counter;
 mod deliver;
 pub mod descriptors;

@@ -177,6 +177,24 @@ pub struct Text {
     pub sha256: Hash,
     /// Its length in bytes.
     pub bytes: u64,
+    /// Who had it read; `None` for a start or a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
+    /// What the change is called where it was agreed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
+}
+
+/// An operator, who ordered something on the CA's own machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The user id, which the kernel told.
+    pub uid: u32,
+    /// The name of that user on the CA's machine.
+    pub user: Option<String>,
+    /// Whom the client said it speaks for (`SUDO_USER`): a claim that nothing proves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<String>,
 }
 
 /// The facts of a `lost` entry.
@@ -229,6 +247,44 @@ pub struct BreakGlass {
     pub valid_before: UnixTime,
     /// Why, in the operator's words.
     pub reason: String,
+}
+
+/// The facts of a `lock`: something is locked from here on, or a lock is lifted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockChange {
+    /// `person`, `key`, `host`, `tag` or `everything`.
+    pub target: String,
+    /// Its name; empty for everything.
+    pub name: String,
+    /// Whether it is locked from here on.
+    pub locked: bool,
+    /// Who did it over SSH.
+    pub person: Option<PersonName>,
+    /// The fingerprint of the key that was proved, where it was over SSH.
+    pub key: Option<String>,
+    /// Where the connection came from.
+    pub source: Option<String>,
+    /// Who did it on the CA's machine.
+    pub operator: Option<Author>,
+    /// Why, as typed.
+    pub reason: String,
+}
+
+impl LockChange {
+    /// Who did it, in words: `ana`, `operator root`.
+    pub fn who(&self) -> String {
+        match (&self.person, &self.operator) {
+            (Some(person), _) => person.to_string(),
+            (None, Some(Author { user: Some(user), claims: None, .. })) => {
+                format!("operator {user}")
+            }
+            (None, Some(Author { user: Some(user), claims: Some(name), .. })) => {
+                format!("operator {user} for {name}")
+            }
+            (None, Some(Author { uid, .. })) => format!("operator {uid}"),
+            (None, None) => "nobody".to_owned(),
+        }
+    }
 }
 
 /// Principals as their text.

@@ -38,6 +38,9 @@ pub struct Committed<'a> {
 /// What is told of each committed entry, in order.
 pub type Fold = Box<dyn FnMut(Committed<'_>) + Send>;
 
+/// What stands against a certificate at the last moment, from its facts: a lock, in words.
+pub type Guard = Box<dyn Fn(&[u8]) -> Option<String> + Send>;
+
 /// The ledger, as the desk sees it. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
@@ -65,6 +68,8 @@ pub struct Setup {
     pub signer: Signer,
     /// The clock for checkpoints.
     pub clock: Arc<dyn Clock>,
+    /// Asked of each certificate within the batch that records it, when everything before is folded.
+    pub guard: Guard,
 }
 
 /// How many submissions may wait. More are a fault at once rather than later.
@@ -83,10 +88,10 @@ impl Ledger {
         let threads = |why: std::io::Error| Fault::Store(StoreError(format!("no thread: {why}")));
         let (queue, submissions) = mpsc::sync_channel(QUEUE);
         let (signer, stage) = setup.signer.start(reader, setup.checkpoint).map_err(threads)?;
-        let Setup { lock, key, keys, clock, reserve, .. } = setup;
+        let Setup { lock, key, keys, clock, reserve, guard, .. } = setup;
         let room = Arc::new(AtomicBool::new(reserve.as_ref().is_none_or(Reserve::is_whole)));
         let ledger = Self { queue, signer: signer.standing(), room: Arc::clone(&room) };
-        let writer = Writer { store, edge, key, keys, clock, fold, signer, reserve, room };
+        let writer = Writer { store, edge, key, keys, clock, fold, guard, signer, reserve, room };
         let run = move || {
             let _end = OrEnd("ledger");
             let store = writer.run(&submissions);
@@ -137,26 +142,35 @@ impl Ledger {
 
     /// Records an entry that nobody signs; its index when it is durable.
     pub async fn append(&self, kind: Kind, facts: Vec<u8>) -> Result<u64, Fault> {
+        self.append_all(vec![(kind, facts)]).await
+    }
+
+    /// Records entries that nobody signs, all of them or none; the first one's index when they are durable.
+    pub async fn append_all(&self, entries: Vec<(Kind, Vec<u8>)>) -> Result<u64, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.submit_entry(kind, facts, reply)?;
+        self.submit_entries(entries, reply)?;
         answer.await.map_err(|_| Fault::Ending)?
     }
 
     /// Records an entry without waiting for it.
     pub fn append_later(&self, kind: Kind, facts: Vec<u8>) -> Result<(), Fault> {
-        self.submit_entry(kind, facts, oneshot::channel().0)
+        self.submit_entries(vec![(kind, facts)], oneshot::channel().0)
     }
 
     /// What would stand in the ledger for ever, and no verifier would take, does not get there.
-    fn submit_entry(&self, kind: Kind, facts: Vec<u8>, reply: Reply<u64>) -> Result<(), Fault> {
+    fn submit_entries(
+        &self,
+        entries: Vec<(Kind, Vec<u8>)>,
+        reply: Reply<u64>,
+    ) -> Result<(), Fault> {
         let bug = |what: &str| Err(Fault::Store(StoreError(what.to_owned())));
-        if kind == Kind::Certificate {
+        if entries.iter().any(|(kind, _)| *kind == Kind::Certificate) {
             return bug("a certificate is issued, not appended");
         }
-        if facts.len() > facts::MAX {
+        if entries.iter().any(|(_, facts)| facts.len() > facts::MAX) {
             return bug("facts of more than 64 KiB");
         }
-        self.submit(Submission::Append(kind, facts, reply))
+        self.submit(Submission::Append(entries, reply))
     }
 
     /// Returns when the writer has taken its turn: it lives, whatever its disk does. A writer that

@@ -126,7 +126,12 @@ fn draft(bare: bool) -> Unsigned {
 
 /// The facts of the five entries as this version writes them.
 fn facts_of_today() -> [Vec<u8>; 5] {
-    let text = Text { sha256: Hash::of(POLICY.as_bytes()), bytes: POLICY.len() as u64 };
+    let text = Text {
+        sha256: Hash::of(POLICY.as_bytes()),
+        bytes: POLICY.len() as u64,
+        author: None,
+        change: None,
+    };
     let policy = facts::write(Kind::Policy, [0x10; 16], NOW, NODE, &text).unwrap();
     let (first, second) = (draft(false), draft(true));
     let grants = [&first, &second].map(|unsigned| unsigned.grant_facts().unwrap().to_vec());

@@ -18,7 +18,7 @@ use super::edge::Edge;
 use super::fault::{Fault, Reply, answer};
 use super::leaf::{Kind, Leaf};
 use super::note::NoteKey;
-use super::record::{Committed, Fold};
+use super::record::{Committed, Fold, Guard};
 use super::recorded::{Certificate, Recorded};
 use super::reserve::Reserve;
 use super::store::{NotCommitted, Store, StoreError};
@@ -35,8 +35,8 @@ use crate::signer::protocol::MAX_BATCH;
 pub(super) enum Submission {
     /// A grant and the certificate under it, then a signature.
     Issue(Box<Unsigned>, Reply<Certificate>),
-    /// An entry that nobody signs.
-    Append(Kind, Vec<u8>, Reply<u64>),
+    /// Entries that nobody signs: all of them, or none.
+    Append(Vec<(Kind, Vec<u8>)>, Reply<u64>),
     /// Nothing: whoever asks wants to see that the writer gets to it.
     Ping(oneshot::Sender<()>),
 }
@@ -49,6 +49,7 @@ pub(super) struct Writer {
     pub(super) keys: Keys,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) fold: Fold,
+    pub(super) guard: Guard,
     pub(super) signer: Pipeline,
     pub(super) reserve: Option<Reserve>,
     /// Whether the reserve was whole when this batch began.
@@ -64,7 +65,11 @@ impl Writer {
             // No timer: an idle queue waits for nobody, a busy one fills while the last batch commits.
             let mut bytes = first.bytes();
             let mut batch = vec![first];
-            while batch.len() < BATCH && bytes < BATCH_BYTES {
+            // A lock ends its batch: what comes behind it is held against it.
+            while batch.len() < BATCH
+                && bytes < BATCH_BYTES
+                && !batch.last().is_some_and(Submission::is_lock)
+            {
                 let Ok(next) = submissions.try_recv() else { break };
                 bytes += next.bytes();
                 batch.push(next);
@@ -160,14 +165,16 @@ impl Writer {
         let failed = |why: &StoreError| Fault::Store(StoreError(why.0.clone()));
         match submission {
             Submission::Ping(reply) => drop(reply.send(())),
-            Submission::Append(kind, facts, reply) => {
-                let leaf = Leaf::other(kind, &facts);
-                if let Err(why) = self.store.insert(first, &leaf, None, &facts) {
-                    answer(reply, Err(failed(&why)));
-                    return Err(why);
+            Submission::Append(entries, reply) => {
+                for (kind, facts) in entries {
+                    let (index, leaf) = (self.edge.size(), Leaf::other(kind, &facts));
+                    if let Err(why) = self.store.insert(index, &leaf, None, &facts) {
+                        answer(reply, Err(failed(&why)));
+                        return Err(why);
+                    }
+                    self.edge.append(leaf.hash());
+                    told.push((index, kind, facts));
                 }
-                self.edge.append(leaf.hash());
-                told.push((first, kind, facts));
                 made.push(Made::Other(first, reply));
             }
             Submission::Issue(unsigned, reply) => {
@@ -178,6 +185,12 @@ impl Writer {
                 // Known to be away: what nobody can sign is not recorded.
                 if let Some(fault) = self.signer.fault() {
                     answer(reply, Err(fault));
+                    return Ok(());
+                }
+                // INVARIANT: every lock that is committed is folded by now, and none is in this batch
+                // before this entry.
+                if let Some(lock) = (self.guard)(unsigned.facts()) {
+                    answer(reply, Err(Fault::Locked(lock)));
                     return Ok(());
                 }
                 let grant = unsigned
@@ -289,10 +302,14 @@ impl Nodes for Writer {
 }
 
 impl Submission {
+    fn is_lock(&self) -> bool {
+        matches!(self, Self::Append(all, _) if all.iter().any(|(kind, _)| *kind == Kind::Lock))
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Issue(unsigned, _) => unsigned.len() + 1024,
-            Self::Append(_, facts, _) => facts.len(),
+            Self::Append(entries, _) => entries.iter().map(|(_, facts)| facts.len()).sum(),
             Self::Ping(_) => 0,
         }
     }
@@ -300,7 +317,7 @@ impl Submission {
     pub(super) fn fail(self, fault: Fault) {
         match self {
             Self::Issue(_, reply) => answer(reply, Err(fault)),
-            Self::Append(_, _, reply) => answer(reply, Err(fault)),
+            Self::Append(_, reply) => answer(reply, Err(fault)),
             Self::Ping(reply) => drop(reply.send(())),
         }
     }

@@ -7,22 +7,27 @@
     reason = "tests wait in bounded loops and write scratch files"
 )]
 
+mod audit;
 mod booted;
 mod ca;
 mod checkers;
 mod clients;
 mod clock;
 mod crash;
+mod delivery;
 mod disk;
 mod edge;
 mod eio;
 mod first_certificate;
 mod fsync;
 mod generator;
+mod grants;
 mod hostile;
+mod import;
 mod keys;
 mod laptop;
 mod load;
+mod locks;
 mod namespace;
 mod operator;
 mod process;
@@ -30,6 +35,8 @@ mod production;
 mod promises;
 mod promotion;
 mod readme;
+mod reload;
+mod rewritten;
 mod rollback;
 mod rotation;
 mod site;

@@ -29,6 +29,16 @@ impl Sshd {
 
     /// A host with other trusted keys and principals.
     pub fn start_with(name: &str, trusted: &str, principals: &str) -> Self {
+        Self::start_more(name, trusted, principals, |_| String::new())
+    }
+
+    /// The same with more lines of configuration, whose files are made in the folder that is given.
+    pub fn start_more(
+        name: &str,
+        trusted: &str,
+        principals: &str,
+        more: impl FnOnce(&Path) -> String,
+    ) -> Self {
         let dir = tempfile::Builder::new().prefix("sshd-").tempdir().unwrap();
         let at = |file: &str| dir.path().join(file);
         key_pair(dir.path(), "host", &["ed25519"]);
@@ -40,7 +50,7 @@ impl Sshd {
         let (uid, gid) = (id("-u"), id("-g"));
         let mut passwd =
             "root:x:0:0::/root:/bin/sh\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\n".to_owned();
-        for account in ["deploy", "dev", "jump"] {
+        for account in ["deploy", "dev", "jump", "logs"] {
             passwd += &format!("{account}:x:{uid}:{gid}::/:/bin/sh\n");
         }
         std::fs::write(at("passwd"), passwd).unwrap();
@@ -49,6 +59,7 @@ impl Sshd {
         if uid == "0" {
             std::fs::create_dir_all("/run/sshd").unwrap();
         }
+        let more = more(dir.path());
         // A port that was free a moment ago; sshd cannot tell which one it was given.
         for _ in 0..20 {
             let port =
@@ -57,7 +68,7 @@ impl Sshd {
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\nTrustedUserCAKeys {}\n\
                  AuthorizedPrincipalsFile {}\nAuthorizedKeysFile none\nUsePAM no\nStrictModes no\nLogLevel VERBOSE\n\
                  PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-                 Subsystem sftp internal-sftp\nMaxStartups 200\n",
+                 Subsystem sftp internal-sftp\nMaxStartups 200\n{more}",
                 at("host").display(),
                 at("ca.pub").display(),
                 at("principals").display()
@@ -117,6 +128,11 @@ impl Sshd {
     /// Its host key, as a line of a `.pub` file.
     pub fn host_key(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("host.pub")).unwrap()
+    }
+
+    /// Its folder: host keys, known_hosts.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Its port.

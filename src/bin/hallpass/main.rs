@@ -1,8 +1,12 @@
 //! `hallpass`: serve, and the operator's command line.
 
+mod audit;
+mod control;
 mod health;
+mod import;
 mod keys;
 mod ledger;
+mod locks;
 mod operate;
 mod recover;
 mod serve;
@@ -15,15 +19,20 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use hallpass::config::edit::{NewHost, NewPerson};
+use hallpass::desk::locks::Target;
 
-use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
+use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 
 /// What ends a command: the text for the operator, and the exit status.
 enum Stop {
     /// Something is not as it should be: configuration, ledger, files.
     Failed(String),
-    /// The ledger is not what was signed.
+    /// The answer is no: the ledger is not what was signed, a login is not as it should be; it was said.
     Invalid,
+    /// Something broke; it was said.
+    Told,
+    /// A word was not understood: what, and what to type instead.
+    Usage(String, String),
 }
 
 impl<E: Display> From<E> for Stop {
@@ -55,6 +64,12 @@ fn main() -> ExitCode {
             };
             operate::host(&at.config, new, &host_key)
         }
+        Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
+        Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
+        Verb::Locks(at) => locks::list(&at.config),
+        Verb::Person(PersonVerb::Disable { name, reason, at }) => {
+            locks::lock(&at.config, Target::Person(name), reason, false)
+        }
         Verb::Trust(words) => operate::trust(&words),
         Verb::Ledger(LedgerVerb::Verify {
             export: Some(export),
@@ -66,6 +81,7 @@ fn main() -> ExitCode {
             ledger::verify(&at.config, export.as_deref(), signer_config.as_deref())
         }
         Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
+        Verb::Ledger(LedgerVerb::Text { hash, at }) => ledger::text(&at.config, &hash),
         Verb::Ledger(LedgerVerb::Recover(words)) => recover::recover(&words),
         Verb::Ledger(LedgerVerb::Emergency { certificate, reason, at }) => {
             recover::emergency(&at.config, &certificate, &reason)
@@ -76,11 +92,20 @@ fn main() -> ExitCode {
         Verb::Key(KeyVerb::Retire(words)) => keys::retire(&words),
         Verb::Backup { dir, at } => recover::backup(&at.config, &dir),
         Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
+        Verb::Audit(verb) => audit::audit(verb),
         Verb::Health(at) => health::health(&at.config),
+        Verb::Reload { change, at } => control::reload(&at.config, change),
+        Verb::Import(ImportVerb::People(words)) => import::people(words),
+        Verb::Import(ImportVerb::Hosts(words)) => import::hosts(words),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Invalid) => ExitCode::from(1),
+        Err(Stop::Usage(what, hint)) => {
+            eprintln!("hallpass: usage: {what}\nhint: {hint}");
+            ExitCode::from(2)
+        }
+        Err(Stop::Told) => ExitCode::from(75),
         Err(Stop::Failed(why)) => {
             eprintln!("hallpass: {why}");
             ExitCode::from(75)

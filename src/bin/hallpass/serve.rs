@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hallpass::audit::auditor::Auditor;
 use hallpass::certificate::lint::Keys;
 use hallpass::config::ca::Ca;
 use hallpass::config::edit::replace;
@@ -13,7 +14,12 @@ use hallpass::config::trust::Trust;
 use hallpass::config::{Config, Deciding};
 use hallpass::desk::Desk;
 use hallpass::desk::in_force::InForce;
+use hallpass::desk::locking::guard;
+use hallpass::desk::reload::By;
+use hallpass::desk::self_test::self_test;
 use hallpass::desk::state::State;
+use hallpass::front::audit::Audits;
+use hallpass::front::control::{Answer, Control};
 use hallpass::front::counter::Counter;
 use hallpass::front::{self, Listener};
 use hallpass::ledger::note::{NoteKey, SignatureType};
@@ -32,7 +38,8 @@ use crate::{Stop, say};
 
 pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
     let manager = Manager::from_env().map_err(|why| format!("the service manager: {why}"))?;
-    let Config { ca, deciding } = Config::load(path)?;
+    let Config { ca, deciding, read } = Config::load(path)?;
+    let ca = Arc::new(ca);
     let trust = Trust::load(&ca)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     journal();
@@ -53,10 +60,20 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         let listener = Listener::bind(door).await.map_err(|why| {
             format!("{}: {why}; does another hallpass serve there?", listen.join(", "))
         })?;
+        let audits = Audits::new(Auditor::new(&ca, &trust, None)?);
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
+        let socket = ca.control_socket();
+        let control = Control::bind(&socket)
+            .map_err(|why| format!("the operator's socket {}: {why}", socket.display()))?;
         let address = known_at(&ca, listener.addresses());
-        let desk = Arc::new(Counter { desk, trust, address });
-        desk.desk.record_texts().await?;
+        let desk = Arc::new(Counter { desk, trust, ca: Arc::clone(&ca), address, audits });
+        if let Err(why) = self_test(&desk.desk.in_force.now(), desk.desk.clock.now()) {
+            tracing::error!(%why, "some requests will be faults");
+        }
+        desk.desk.record_start(&ca, &read).await?;
+        drop(read);
+        tokio::spawn(control.run(Arc::clone(&desk)));
+        tokio::spawn(reload_on_signal(Arc::clone(&desk)));
         let tended = Arc::clone(&desk);
         tokio::spawn(async move {
             loop {
@@ -121,7 +138,8 @@ fn open_desk(
     let (user_ca, bare_ca) = (trust.user_ca.to_bytes()?, trust.bare_ca.to_bytes()?);
     let never_subjects = trust.never_subjects()?;
     let keys = Keys { user_ca: user_ca.clone(), bare_ca: bare_ca.clone(), never_subjects };
-    let state = State::rebuild(&Store::open_to_read(&ca.ledger.database)?, SystemClock.now())?;
+    let mut state = State::rebuild(&Store::open_to_read(&ca.ledger.database)?, SystemClock.now())?;
+    state.counts.limit(ca.limits);
     let watch = Arc::new(Watch::new(state.newest()));
     if let Some(jump) = watch.read().jump {
         tracing::error!(why = %jump, "no certificates");
@@ -129,6 +147,7 @@ fn open_desk(
     let clock: Arc<dyn Clock> = Arc::clone(&watch) as _;
     let state = Arc::new(Mutex::new(state));
     let folded = Arc::clone(&state);
+    let in_force = Arc::new(InForce::new(deciding));
     let setup = Setup {
         lock,
         reserve: Some(reserve),
@@ -138,6 +157,7 @@ fn open_desk(
         keys,
         signer: signer(ca, trust)?,
         clock: Arc::clone(&clock),
+        guard: guard(Arc::clone(&state), Arc::clone(&in_force)),
     };
     let fold = Box::new(move |entry: Committed<'_>| {
         let mut state = folded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,9 +170,9 @@ fn open_desk(
         .first()
         .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
     let node = ca.name.to_string();
-    let in_force = InForce::new(deciding);
     let host_cas = trust.host_cas()?;
-    let (ticket_url, kept) = (None, Mutex::default());
+    let ticket_url = ca.tracker.first().and_then(|tracker| tracker.url.clone());
+    let kept = Mutex::default();
     let desk = Desk {
         in_force,
         ledger,
@@ -225,6 +245,20 @@ fn journal() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+}
+
+/// SIGHUP is a reload whose answer is in the journal alone.
+async fn reload_on_signal(desk: Arc<Counter>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => {
+            while hangup.recv().await.is_some() {
+                let Answer { said, .. } = desk.reload(By::default()).await;
+                tracing::info!(said = said.join("; "), "SIGHUP");
+            }
+        }
+        Err(why) => tracing::error!(%why, "no signal handler: reload with hallpass reload"),
+    }
 }
 
 /// SIGTERM or an interrupt from the terminal.

@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
+use crate::audit::AuditVerb;
+use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, Reason, TagName};
+use hallpass::desk::locks::Target;
+use hallpass::desk::reload::Change;
 
 #[derive(Parser)]
 #[command(
@@ -26,12 +29,45 @@ pub(crate) enum Verb {
     Serve(At),
     /// Say what was understood, or the error with file, line and column
     Check(At),
+    /// Have the daemon read people, hosts and policy anew; returns when they decide
+    Reload {
+        /// What the change is called: a ticket, a commit
+        #[arg(long, value_name = "ID")]
+        change: Option<Change>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Print people or hosts of another list as TOML for people.d or hosts.d
+    #[command(subcommand)]
+    Import(ImportVerb),
     /// Add people to people.toml
     #[command(subcommand)]
     Person(PersonVerb),
     /// Add hosts to hosts.toml
     #[command(subcommand)]
     Host(HostVerb),
+    /// Stop every certificate for a person, by a key, on a host, on a tag's hosts, or all of them
+    Lock {
+        /// PERSON, host:NAME, tag:NAME, key:SHA256:... or everything
+        target: Target,
+        /// Why: everybody who is stopped is told
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Lift a lock, whoever set it
+    Unlock {
+        /// As it was locked
+        target: Target,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Say what is locked, by whom, when and why
+    Locks(At),
     /// Print public keys
     Trust(TrustWords),
     /// Verify or export the ledger, or begin its next generation
@@ -40,6 +76,9 @@ pub(crate) enum Verb {
     /// List keys, make the next one of a role, promote it, retire the one before
     #[command(subcommand)]
     Key(KeyVerb),
+    /// Ask the ledger who got in where, and compare servers' logs with it
+    #[command(subcommand)]
+    Audit(AuditVerb),
     /// Say whether door, certificates, ledger and disk are well; status 1 if not
     Health(At),
     /// Put a backup into a new folder, and begin the ledger's next generation there
@@ -87,6 +126,60 @@ pub(crate) struct InitWords {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum ImportVerb {
+    /// From CSV, JSON or terraform output -json
+    People(PeopleWords),
+    /// From CSV, JSON, ansible-inventory --list or terraform output -json
+    Hosts(HostsWords),
+}
+
+#[derive(Args)]
+pub(crate) struct PeopleWords {
+    #[command(flatten)]
+    pub(crate) list: ListWords,
+    /// A group that each of them gets
+    #[arg(long)]
+    pub(crate) group: Vec<GroupName>,
+}
+
+#[derive(Args)]
+pub(crate) struct HostsWords {
+    #[command(flatten)]
+    pub(crate) list: ListWords,
+    /// A tag that each of them gets
+    #[arg(long)]
+    pub(crate) tag: Vec<TagName>,
+    /// An account that can be asked for on each of them
+    #[arg(long)]
+    pub(crate) login: Vec<Login>,
+}
+
+#[derive(Args)]
+pub(crate) struct ListWords {
+    /// The list; - for standard input
+    pub(crate) file: PathBuf,
+    /// What it looks like; csv or json by the file's ending if left out
+    #[arg(long)]
+    pub(crate) from: Option<From>,
+    /// Make capital letters in names and tags small ones
+    #[arg(long)]
+    pub(crate) lower_case: bool,
+    /// The file in people.d or hosts.d that the output is to replace: left out when it is checked
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replaces: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum From {
+    Csv,
+    Json,
+    Ansible,
+    Terraform,
+}
+
+#[derive(Subcommand)]
 pub(crate) enum PersonVerb {
     /// Add a person or a service
     Add {
@@ -104,6 +197,16 @@ pub(crate) enum PersonVerb {
         /// A program, not a human being
         #[arg(long)]
         service: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Lock a person or service; stays so whatever the files say, until hallpass unlock
+    Disable {
+        /// The name
+        name: PersonName,
+        /// Why: they are told
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
         #[command(flatten)]
         at: At,
     },
@@ -176,6 +279,13 @@ pub(crate) enum LedgerVerb {
     },
     /// Write the ledger as JSON lines
     Export(At),
+    /// Print the policy, people or hosts that a hash in the ledger stands for
+    Text {
+        /// The hash, in base64 or as sha256sum prints it
+        hash: String,
+        #[command(flatten)]
+        at: At,
+    },
     /// Begin a new generation after entries were lost
     Recover(RecoverWords),
     /// Tell the ledger of a certificate that the emergency key signed while the CA was dead

@@ -22,6 +22,9 @@ and account; without one the certificate for your own key is printed on stdout.
   list, show REQUEST, status    your live grants; one; who you are (also: no words at all)
   why LOGIN@HOST                what you hold for it, and why a login may fail
   config [--agent|--file]       the block for ~/.ssh/config, so that ssh LOGIN@HOST is all
+  lock, unlock PERSON --reason TEXT    or host:H, tag:T, key:SHA256:..., everything
+  locks                         what is locked, of what you may lock or unlock
+  audit search|show             who got in where, when and why, for those whom policy lets
   trust [--user] [--bare] [--host] [--ledger]
                                 public keys for servers, clients and verifiers
   help [VERB]                   this, or more on one verb
@@ -112,6 +115,30 @@ for servers that cannot map principals), for a @cert-authority line (--host), fo
 
   ssh ca trust --user > user_ca.pub
 ",
+        ),
+        "lock" => Some(
+            "\
+usage: ssh ca lock PERSON|host:NAME|tag:NAME|key:SHA256:...|everything --reason TEXT [--json]
+
+Stops every certificate for a person, by a key, on a host, on every host with a tag, or all of them, at
+once and until somebody lifts it. Locked people are told who locked them, when and why. What was
+issued before opens servers until it expires, minutes later; sessions go on.
+
+  ssh ca lock host:web09 --reason \"'not built yet'\"
+",
+        ),
+        "unlock" => Some(
+            "\
+usage: ssh ca unlock PERSON|host:NAME|tag:NAME|key:SHA256:...|everything --reason TEXT [--json]
+
+Lifts a lock by the name under which it was set. It takes more than to lock: policy says who may.
+
+  ssh ca unlock host:web09 --reason \"'it is built'\"
+",
+        ),
+        "audit" => Some(super::audit::HELP),
+        "locks" => Some(
+            "usage: ssh ca locks [--json]\n\nWhat is locked, of what you may lock or unlock.\n\n  ssh ca locks\n",
         ),
         "help" => Some("usage: ssh ca help [VERB]\n\n  ssh ca help request\n"),
         _ => None,

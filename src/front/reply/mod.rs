@@ -1,9 +1,12 @@
 //! The voice: answers put into words. stdout carries the artefact and nothing else; what a person
 //! reads goes to stderr as `hallpass: ...`, lower case, no full stop, and `hint:` says what is next.
 
+pub mod audit;
 pub mod ensured;
 mod help;
 mod issued;
+pub mod locks;
+pub mod reload;
 
 use serde_json::{Value, json};
 
@@ -65,15 +68,16 @@ fn fault(fault: &Fault, as_json: bool) -> Reply {
 }
 
 fn status(status: &Status, as_json: bool) -> Reply {
-    let Status { person, key, key_type, grants, now } = status;
+    let Status { person, key, key_type, locks, grants, now } = status;
     if as_json {
         let grants: Vec<Value> = grants.iter().map(issued::grant_object).collect();
         return json_reply(
-            &json!({ "outcome": "ok", "person": person, "key": key, "grants": grants }),
+            &json!({ "outcome": "ok", "person": person, "key": key, "locks": locks, "grants": grants }),
             exit::DONE,
         );
     }
     let mut said = vec![format!("you are {person}, by the {key_type} key {key}")];
+    said.extend(locks.iter().cloned());
     if grants.is_empty() {
         said.push("no live grant".to_owned());
     }
