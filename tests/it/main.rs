@@ -21,6 +21,7 @@ mod generator;
 mod hostile;
 mod import;
 mod keys;
+mod large;
 mod load;
 mod locks;
 mod namespace;
