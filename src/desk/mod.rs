@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! 1 who        the owner of the proved key, at this moment
-//! 2 request    words to types, hosts to canonical names
-//! 3 facts      the ticket read anew, the clock read once
+//! 2 facts      the ticket read anew, the clock read once
+//! 3 request    words to types, hosts to canonical names
 //! 4 decide     pure: account by account, granted whole or not at all
 //! 5 delivery   an agent is tried out; on stdout there is nothing to try
 //! 6 draft      complete but for serial and proof
@@ -47,6 +47,7 @@ use crate::certificate::names::{OfferId, PersonName, RequestId};
 use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
 use crate::config::people::Person;
+use crate::config::ticket_url::TicketUrl;
 use crate::decide::facts::{Account, Facts, Within};
 use crate::decide::{self, Clip, Decision, Delivery, Extension, Grant, decide};
 use crate::ledger::record::{self, Ledger};
@@ -74,8 +75,8 @@ pub struct Desk {
     pub bare_ca: Vec<u8>,
     /// Those of the host CAs: what a host may show instead of a plain key.
     pub host_cas: Vec<Vec<u8>>,
-    /// How a ticket's address looks, with `{id}` in it.
-    pub ticket_url: Option<String>,
+    /// How a ticket's address looks.
+    pub ticket_url: Option<TicketUrl>,
     /// Certificates that may be given again.
     pub kept: Mutex<Kept>,
 }
@@ -220,7 +221,8 @@ impl Desk {
             _ => (errand.id.clone(), ask.ticket.clone(), ask.reason.clone()),
         };
 
-        // 3. The facts. The ticket is read at each issue; nothing is kept between two.
+        // 2. The facts. The ticket is read at each issue; nothing is kept between two.
+        let ways = ways(asker, ask)?;
         let ticket = self.ticket(deciding, given.as_ref()).await?;
         let facts = |account: Account| Facts {
             request: id.clone(),
@@ -234,21 +236,28 @@ impl Desk {
             ttl: ask.ttl,
             period: ask.period.filter(|_| live.is_none()),
             offer: ask.offer.clone(),
-            deliveries: ways(asker, ask),
+            deliveries: ways.clone(),
         };
 
-        // 2. The accounts, by their canonical names.
+        // 3. The accounts, by their canonical names; which one on a host is the policy's to say.
         let targets = match (want, live) {
             (Want::Further(Which::Only | Which::Request(_)), Some(live)) => targets_of(live),
             _ => errand.targets(),
         };
-        let wanted = collect::wanted(deciding, &targets, &facts)?;
+        let mut wanted = collect::wanted(deciding, &targets, &facts)?;
 
         // What is locked is not decided; the ledger's writer looks once more before COMMIT.
         self.unlocked(deciding, &person.name, asker, &wanted)?;
 
         // 4. The decision, account by account: granted whole or not at all.
-        let grants = decided(deciding, &wanted, &facts)?;
+        let mut grants = decided(deciding, &wanted, &facts)?;
+        let mut notes = Vec::new();
+        if ask.via.is_none() {
+            let into_agent = ways.first() == Some(&Delivery::MadeByCa);
+            hops(deciding, &mut wanted, &mut grants, &facts, into_agent, &mut notes);
+            // ssh's own ProxyJump asks for the hop by itself.
+            notes.retain(|_| *want != Want::There);
+        }
 
         // A clock that jumped refuses nobody, but what it would grant is a fault.
         if let Some(jump) = reading.jump {
@@ -257,10 +266,7 @@ impl Desk {
 
         // 5. Delivery: on stdout one certificate, which may be one from before; an agent is tried out.
         let accounts: Vec<String> = wanted.iter().map(|one| one.account.name()).collect();
-        let agent = match grants.first().and_then(Grant::delivery) {
-            Some(Delivery::MadeByCa) => asker.agent.as_deref(),
-            Some(Delivery::OwnKey) | None => None,
-        };
+        let agent = one_way(&grants)?.and_then(|()| asker.agent.as_deref());
         if *want == Want::There {
             if let Some(until) = agent.and_then(|agent| agent.holds(&accounts, now)) {
                 return Ok(Outcome::There(until));
@@ -283,7 +289,8 @@ impl Desk {
         };
 
         // 6. The drafts: for the very key that was proved, or for fresh ones.
-        let notes = grants.iter().flat_map(notes).collect();
+        let clipped: Vec<String> = grants.iter().flat_map(remarks).collect();
+        notes.splice(0..0, clipped);
         let mut drafts = Vec::with_capacity(grants.len());
         let mut details = Vec::with_capacity(grants.len());
         for grant in grants {
@@ -353,12 +360,78 @@ impl Desk {
 }
 
 /// The ways in which a certificate can be handed over, the best first.
-fn ways(asker: &Asker, ask: &Ask) -> Vec<Delivery> {
+fn ways(asker: &Asker, ask: &Ask) -> Result<Vec<Delivery>, Stop> {
     match (ask.to, &asker.agent) {
-        (Some(only), _) => vec![only],
-        (None, Some(_)) => vec![Delivery::MadeByCa, Delivery::OwnKey],
-        (None, None) => vec![Delivery::OwnKey],
+        (Some(Delivery::MadeByCa), None) => Err(Stop::Undelivered {
+            reason: "no agent is forwarded on this connection".to_owned(),
+            hint: format!("ssh -A ca {}; without one: --to stdout", ask.line()),
+        }),
+        (Some(only), _) => Ok(vec![only]),
+        (None, Some(_)) => Ok(vec![Delivery::MadeByCa, Delivery::OwnKey]),
+        (None, None) => Ok(vec![Delivery::OwnKey]),
     }
+}
+
+/// Whether all of these go into the agent (`Some`), or to standard output; both at once is no answer.
+fn one_way(grants: &[Grant]) -> Result<Option<()>, Stop> {
+    let made = |grant: &&Grant| grant.delivery() == Some(Delivery::MadeByCa);
+    let other = |grant: &&Grant| !made(grant);
+    match (grants.iter().find(made), grants.iter().find(other)) {
+        (Some(agent), Some(file)) => Err(Stop::Undelivered {
+            reason: format!(
+                "offer {} goes into your agent and offer {} to standard output",
+                agent.offer(),
+                file.offer()
+            ),
+            hint: "ask for one at a time".to_owned(),
+        }),
+        (made, _) => Ok(made.map(|_| ())),
+    }
+}
+
+/// The hops on the way, for which nobody asked in so many words: into an agent they go along, if they are
+/// granted and the agent can be bound to them; of those that do not, a note tells.
+fn hops<'d>(
+    deciding: &'d Deciding,
+    wanted: &mut Vec<Wanted<'d>>,
+    grants: &mut Vec<Grant>,
+    facts: &dyn Fn(Account) -> Facts,
+    into_agent: bool,
+    notes: &mut Vec<String>,
+) {
+    for hop in collect::hops(deciding, wanted, facts) {
+        let name = hop.account.name();
+        let facts = facts(hop.account.clone());
+        let renewal = grants.iter().any(Grant::is_renewal);
+        if !into_agent {
+            notes.push(format!("{name} is on the way: ssh ca {name}"));
+        } else if renewal && facts.within.is_none() {
+            // Not part of this grant.
+        } else if !collect::keys_known(hop.host) {
+            notes.push(format!("{name} is on the way, and its host keys are not known: ssh ca {name} --to stdout > FILE"));
+        } else {
+            match decide(&deciding.policy, &facts) {
+                Decision::Granted(grant) => {
+                    add(grants, grant);
+                    wanted.push(hop);
+                }
+                Decision::Refused(refusal) => {
+                    let why = refusal.reasons.first().map(ToString::to_string).unwrap_or_default();
+                    notes.push(format!("{name} is on the way, and you do not get it: {why}"));
+                }
+                Decision::Fault(fault) => tracing::error!(%fault, "a hop could not be decided"),
+            }
+        }
+    }
+}
+
+/// Adds a grant to one that it shares a certificate with, or by itself.
+fn add(grants: &mut Vec<Grant>, grant: Grant) {
+    let join = |left: Option<Grant>, into: &mut Grant| {
+        left.and_then(|grant| into.join(grant, PRINCIPALS).err())
+    };
+    let left = grants.iter_mut().fold(Some(grant), join);
+    grants.extend(left);
 }
 
 /// The live grant that an account is asked from.
@@ -378,13 +451,7 @@ fn decided(
     let several = wanted.len() > 1;
     for one in wanted {
         match decide(&deciding.policy, &facts(one.account.clone())) {
-            Decision::Granted(grant) => {
-                let join = |left: Option<Grant>, into: &mut Grant| {
-                    left.and_then(|grant| into.join(grant, PRINCIPALS).err())
-                };
-                let left = grants.iter_mut().fold(Some(grant), join);
-                grants.extend(left);
-            }
+            Decision::Granted(grant) => add(&mut grants, grant),
             Decision::Refused(refusal) => {
                 let hint = refusal.hint.clone().unwrap_or_else(|| "ssh ca help".to_owned());
                 let name = one.account.name();
@@ -452,7 +519,7 @@ impl Detail {
 const PRINCIPALS: usize = 64;
 
 /// Remarks for the person: what is less than was asked for.
-fn notes(grant: &Grant) -> Vec<String> {
+fn remarks(grant: &Grant) -> Vec<String> {
     let clipped = grant.clipped();
     let clip = |what: &str, clip: Option<Clip>| {
         clip.map(|clip| {

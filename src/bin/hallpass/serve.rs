@@ -167,7 +167,8 @@ fn open_desk(
         .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
     let node = ca.name.to_string();
     let host_cas = trust.host_cas()?;
-    let (ticket_url, kept) = (None, Mutex::default());
+    let ticket_url = ca.tracker.first().and_then(|tracker| tracker.url.clone());
+    let kept = Mutex::default();
     let desk = Desk {
         in_force,
         ledger,
