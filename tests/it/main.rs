@@ -24,6 +24,7 @@ mod grants;
 mod hostile;
 mod import;
 mod keys;
+mod large;
 mod load;
 mod locks;
 mod namespace;
