@@ -35,6 +35,11 @@
 //!    [`front::reply`] puts the outcome into words: the artefact on standard output, everything for
 //!    people on standard error.
 //!
+//! What decides is replaced while that goes on: `hallpass reload` reaches the daemon over the operator's
+//! socket ([`front::control`]), and [`desk::reload`] has the order of steps. [`config::snapshot`] reads people,
+//! hosts and policy as they were at one moment, or not at all; whoever decides takes
+//! [what is in force](desk::in_force) once.
+//!
 //! [`desk`] is the only module that knows this whole order. In Rust the order is a type: a `Grant`
 //! becomes an [`Unsigned`](certificate::draft::Unsigned), that a
 //! [`Recorded`](ledger::recorded::Recorded), that a [`Certificate`](ledger::recorded::Certificate); fields

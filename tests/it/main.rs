@@ -26,6 +26,7 @@ mod hostile;
 mod import;
 mod keys;
 mod laptop;
+mod large;
 mod load;
 mod locks;
 mod namespace;
