@@ -334,7 +334,8 @@ fn an_auditor_asks_on_the_machine_and_over_ssh_in_the_same_words() {
         "signed by the signer at ".to_owned(),
         "included in the checkpoint of size 7\n".to_owned(),
         "\nrefused while the grant lived, newest first:\n".to_owned(),
-        "  entry 6: deploy@web01.example.com,deploy@web02: deploy@web01: ticket OPS-9 is ".to_owned(),
+        "  entry 6: deploy@web01.example.com,deploy@web02: deploy@web01: ticket OPS-9 is "
+            .to_owned(),
         "policy      SHA-256 ".to_owned(),
     ] {
         assert!(story.contains(&text), "{text} is not in {story}");
