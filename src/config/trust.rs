@@ -129,6 +129,17 @@ impl Trust {
         self.others.iter().filter(move |other| other.role == role).map(|other| other.line.clone())
     }
 
+    /// The CA's name.
+    pub fn name(&self) -> &str {
+        self.signer.name().trim_end_matches("/signer")
+    }
+
+    /// The host CA, and the next and retiring ones: what a `@cert-authority` line names.
+    pub fn host_cas(&self) -> impl Iterator<Item = &PublicKey> {
+        let others = self.others.iter().filter(|other| other.role == Role::HostCa);
+        std::iter::once(&self.host_ca).chain(others.filter_map(|other| other.public.as_ref()))
+    }
+
     /// Every key: what it is for, and its fingerprint or verifier key.
     pub fn roles(&self) -> Vec<(&'static str, String)> {
         let print = |key: &PublicKey| key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
@@ -150,7 +161,7 @@ impl Trust {
     /// The keys of one part, one line each, as the programs that need them read them.
     pub fn print(&self, part: Part) -> String {
         let mut out = String::new();
-        let name = self.signer.name().trim_end_matches("/signer");
+        let name = self.name();
         let mut line = |text: String| out.push_str(&(text + "\n"));
         match part {
             Part::User => {

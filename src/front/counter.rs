@@ -45,6 +45,9 @@ impl super::Commands for Counter {
             }
             verbs::Verb::Status => reply::outcome(&self.desk.status(&asker), line.json),
             verbs::Verb::Trust(parts) => reply::trust(&self.trust, &parts, line.json),
+            verbs::Verb::Give(give) => {
+                reply::host::give(&give, &self.trust, &self.desk.in_force.now().hosts, line.json)
+            }
             verbs::Verb::Help(verb) => reply::help(verb.as_deref(), line.json),
         }
     }

@@ -18,6 +18,7 @@ mod eio;
 mod first_certificate;
 mod fsync;
 mod generator;
+mod host_config;
 mod hostile;
 mod keys;
 mod load;

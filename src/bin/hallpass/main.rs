@@ -1,6 +1,7 @@
 //! `hallpass`: serve, and the operator's command line.
 
 mod health;
+mod host;
 mod keys;
 mod ledger;
 mod operate;
@@ -55,6 +56,8 @@ fn main() -> ExitCode {
             };
             operate::host(&at.config, new, &host_key)
         }
+        Verb::Host(HostVerb::Config { name, keep, at }) => host::config(&at.config, &name, &keep),
+        Verb::KnownHosts(at) => host::known_hosts(&at.config),
         Verb::Trust(words) => operate::trust(&words),
         Verb::Ledger(LedgerVerb::Verify {
             export: Some(export),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
+use hallpass::host::config::Kept;
 
 #[derive(Parser)]
 #[command(
@@ -29,11 +30,13 @@ pub(crate) enum Verb {
     /// Add people to people.toml
     #[command(subcommand)]
     Person(PersonVerb),
-    /// Add hosts to hosts.toml
+    /// Add hosts to hosts.toml, print the file that puts one under the CA
     #[command(subcommand)]
     Host(HostVerb),
     /// Print public keys
     Trust(TrustWords),
+    /// Print known_hosts lines for the door and all hosts
+    KnownHosts(At),
     /// Verify or export the ledger, or begin its next generation
     #[command(subcommand)]
     Ledger(LedgerVerb),
@@ -133,6 +136,16 @@ pub(crate) enum HostVerb {
         /// The group that owns it
         #[arg(long)]
         owner: Option<GroupName>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Print the script that puts a server, or a pool's machines, under the CA
+    Config {
+        /// The host: its name, an alias or an address
+        name: String,
+        /// A principal of an older CA whose certificates go on working; %u stands for the account
+        #[arg(long, value_name = "PRINCIPAL")]
+        keep: Vec<Kept>,
         #[command(flatten)]
         at: At,
     },

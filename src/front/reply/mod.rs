@@ -1,6 +1,8 @@
 //! The voice: answers put into words. stdout carries the artefact and nothing else; what a person
 //! reads goes to stderr as `hallpass: ...`, lower case, no full stop, and `hint:` says what is next.
 
+pub mod host;
+
 use serde_json::{Value, json};
 
 use super::Reply;
@@ -35,6 +37,8 @@ usage: ssh ca LOGIN@HOST TICKET [options]     ask for a certificate, printed on 
   status                        who you are and what you hold (also: no words at all)
   trust [--user] [--bare] [--host] [--ledger]
                                 public keys for servers, clients and verifiers
+  host config NAME              the file that puts a server under the CA
+  known-hosts                   lines for known_hosts: all hosts, and this CA
   help [VERB]                   this, or more on one verb
   --json                        at the end of any of these: one JSON object on stdout
 
@@ -73,6 +77,8 @@ for servers that cannot map principals), for a @cert-authority line (--host), fo
   ssh ca trust --user > user_ca.pub
 ",
         ),
+        "host" => Some(host::HELP),
+        "known-hosts" => Some(host::KNOWN_HOSTS_HELP),
         "help" => Some("usage: ssh ca help [VERB]\n\n  ssh ca help request\n"),
         _ => None,
     }

@@ -1,6 +1,8 @@
 //! The words after the host: a total grammar, never a shell. Whatever is typed becomes a verb or a
 //! usage error with one hint.
 
+pub mod host;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
@@ -28,6 +30,8 @@ pub enum Verb {
     Status,
     /// Public keys for servers, clients and verifiers.
     Trust(Vec<Part>),
+    /// What servers and clients are given.
+    Give(host::Give),
     /// Help, perhaps on one verb.
     Help(Option<String>),
 }
@@ -46,7 +50,7 @@ pub struct Usage {
 }
 
 /// The verbs, for help and for the nearest one.
-pub const VERBS: [&str; 4] = ["request", "status", "trust", "help"];
+pub const VERBS: [&str; 6] = ["request", "status", "trust", "host", "known-hosts", "help"];
 
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true, color = clap::ColorChoice::Never)]
@@ -63,6 +67,9 @@ enum Typed {
     #[command(alias = "whoami")]
     Status,
     Trust(TrustWords),
+    #[command(subcommand)]
+    Host(host::HostWords),
+    KnownHosts,
     Help {
         verb: Option<String>,
     },
@@ -126,6 +133,13 @@ fn words_to_line(mut words: Vec<String>) -> Result<Line, Usage> {
     let verb = match typed.verb {
         None | Some(Typed::Status) => Verb::Status,
         Some(Typed::Trust(words)) => Verb::Trust(parts(&words)),
+        Some(Typed::Host(words)) => Verb::Give(host::give(words).map_err(|what| Usage {
+            json,
+            what,
+            hint: "ssh ca help host".to_owned(),
+            unknown: None,
+        })?),
+        Some(Typed::KnownHosts) => Verb::Give(host::Give::KnownHosts),
         Some(Typed::Help { verb }) => Verb::Help(verb),
         Some(Typed::Request(words)) => Verb::Request(ask(words).map_err(|(what, hint)| Usage {
             json,
