@@ -7,7 +7,8 @@ use super::lint::{Allowance, EXTENSIONS, Flaw, Keys, lint, wanted_critical};
 use super::names::Principal;
 use super::time::{Span, UnixTime};
 use super::wire::Malformed;
-use crate::decide::Grant;
+use crate::decide::facts::Account;
+use crate::decide::{Delivery, Grant};
 use crate::ledger::facts::{self, Certificate, Granted, Terms, Ticket};
 use crate::ledger::leaf::Kind;
 use crate::ledger::tree::Hash;
@@ -109,13 +110,24 @@ impl Wanted {
 pub struct Unsigned {
     wanted: Wanted,
     contents: Contents,
-    grant_facts: Vec<u8>,
+    /// `None` for a further certificate from a live grant.
+    grant_facts: Option<Vec<u8>>,
     facts: Vec<u8>,
 }
 
 impl Unsigned {
     /// Drafts the certificate for the very key that was proved, to be handed over on stdout.
     pub fn draft(grant: Grant, proved: &KeyData, stamp: Stamp) -> Result<Self, Malformed> {
+        Self::draft_for(grant, proved, None, stamp)
+    }
+
+    /// The same; for a fresh key, if there is one, that goes into the agent together with it.
+    pub fn draft_for(
+        grant: Grant,
+        proved: &KeyData,
+        fresh: Option<&KeyData>,
+        stamp: Stamp,
+    ) -> Result<Self, Malformed> {
         let granted = granted(&grant, proved, stamp.texts);
         let seen = grant.facts();
         let (now, ttl) = (seen.now, grant.ttl());
@@ -128,23 +140,33 @@ impl Unsigned {
         );
         let bare = seen.account.bare;
         let terms = granted.terms.clone();
-        let subject = fingerprint(proved);
+        let certified = fresh.unwrap_or(proved);
+        let subject = fingerprint(certified);
         let long = Malformed("facts: more than 64 KiB");
-        let grant_facts =
-            facts::write(Kind::Grant, stamp.grant_salt, now, &stamp.node, &granted).ok_or(long)?;
+        let grant_facts = match grant.is_renewal() {
+            true => None,
+            false => Some(
+                facts::write(Kind::Grant, stamp.grant_salt, now, &stamp.node, &granted)
+                    .ok_or(long)?,
+            ),
+        };
+        let (subject_kind, delivery) = match fresh {
+            None => (Delivery::OwnKey, "stdout"),
+            Some(_) => (Delivery::MadeByCa, "agent"),
+        };
         let body = Certificate {
             granted,
             ttl: ttl.as_secs(),
             subject: subject.clone(),
-            subject_kind: "own-key".to_owned(),
-            delivery: "stdout".to_owned(),
+            subject_kind: subject_kind.to_string(),
+            delivery: delivery.to_owned(),
         };
         let facts =
             facts::write(Kind::Certificate, stamp.certificate_salt, now, &stamp.node, &body)
                 .ok_or(long)?;
         let contents = Contents {
             nonce: stamp.nonce,
-            subject: proved.clone(),
+            subject: certified.clone(),
             key_id: key_id.to_string(),
             principals: principals.clone(),
             valid_after: now.minus(BACKDATE),
@@ -160,9 +182,15 @@ impl Unsigned {
         Ok(Self { wanted, contents, grant_facts, facts })
     }
 
-    /// The facts of the grant, whose leaf goes before the certificate's.
-    pub fn grant_facts(&self) -> &[u8] {
-        &self.grant_facts
+    /// The facts of the grant, whose leaf goes before the certificate's; none where the grant has its
+    /// leaf already.
+    pub fn grant_facts(&self) -> Option<&[u8]> {
+        self.grant_facts.as_deref()
+    }
+
+    /// How many bytes of facts there are.
+    pub(crate) fn len(&self) -> usize {
+        self.facts.len() + self.grant_facts.as_ref().map_or(0, Vec::len)
     }
 
     /// For the writer: what is wanted, what is to be encoded, and the facts.
@@ -181,7 +209,13 @@ fn granted(grant: &Grant, proved: &KeyData, texts: Texts) -> Granted {
         person_kind: if seen.person.service { "service" } else { "person" }.to_owned(),
         source: seen.source.to_string(),
         key: fingerprint(proved),
-        accounts: vec![seen.account.principal()],
+        accounts: grant.accounts().iter().map(Account::principal).collect(),
+        targets: grant
+            .accounts()
+            .iter()
+            .filter(|account| account.bare)
+            .map(Account::name)
+            .collect(),
         ticket: seen.ticket.as_ref().map(|ticket| Ticket {
             tracker: ticket.tracker.clone(),
             id: ticket.id.to_string(),
@@ -201,6 +235,7 @@ fn granted(grant: &Grant, proved: &KeyData, texts: Texts) -> Granted {
             extensions: terms.extensions.iter().map(|one| one.as_str().to_owned()).collect(),
             source_address: terms.source_address.clone(),
             force_command: terms.force_command.clone(),
+            delivery: terms.delivery.map(|only| only.to_string()),
         },
         period: grant.period().as_secs(),
         grant_ends: grant.ends(),

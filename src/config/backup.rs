@@ -31,13 +31,19 @@ pub fn backup(ca: &Ca, config: &Path, dir: &Path) -> Result<Backup, ConfigError>
     let from = config.parent().unwrap_or(Path::new("."));
     let mut made = Backup { entries: 0, files: 0, secrets: Vec::new() };
     let (reserve, standing) = (ca.ledger.reserve(), ca.ledger.standing());
-    let left_out = [&ca.ledger.database, &ca.signer.socket, &reserve, &standing];
+    let texts = ca.ledger.texts();
+    let left_out = [&ca.ledger.database, &ca.signer.socket, &reserve, &standing, &texts];
     copy(from, dir, &left_out, &mut made, Path::new(""))?;
     let database =
         dir.join(ca.ledger.database.strip_prefix(from).unwrap_or(Path::new("ledger.db")));
     let store = Store::open_to_read(&ca.ledger.database);
     let copied = store.and_then(|store| store.copy_to(&database));
     made.entries = copied.map_err(|why| ConfigError::in_file(&database, &why.to_string()))?;
+    // Last: a text is kept before the ledger names its hash.
+    if texts.is_dir() {
+        let target = dir.join(texts.strip_prefix(from).unwrap_or(Path::new("texts")));
+        copy(&texts, &target, &[], &mut made, Path::new("texts"))?;
+    }
     Ok(made)
 }
 

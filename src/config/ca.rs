@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::ConfigError;
+use super::ticket_url::TicketUrl;
 use crate::certificate::cidr::Cidr;
 use crate::certificate::names::HostName;
 use crate::certificate::time::Span;
 use crate::ledger::checkpoint::decimal;
+use crate::ledger::tree::Hash;
 
 /// `ca.toml`. Unknown keys are errors; paths are relative to the folder the file is in.
 ///
@@ -33,6 +35,30 @@ pub struct Ca {
     /// Where tickets are looked up.
     #[serde(default)]
     pub tracker: Vec<Tracker>,
+    /// The operator's socket.
+    #[serde(default)]
+    pub control: Control,
+    /// Where this was read from, and what it was then.
+    #[serde(skip)]
+    pub source: Source,
+}
+
+/// Where a `ca.toml` was read from.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of its text.
+    pub sha256: Hash,
+}
+
+/// The operator's socket.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// The socket; `control.sock` beside the ledger if it is left out. Root and the daemon's own user
+    /// can have done there what `hallpass reload` and its like do; nobody else is heard.
+    pub socket: Option<PathBuf>,
 }
 
 /// The SSH door.
@@ -193,6 +219,11 @@ impl Ledger {
         self.database.with_file_name("standing")
     }
 
+    /// Where the texts that decided are kept, each under its hash.
+    pub fn texts(&self) -> PathBuf {
+        self.database.with_file_name("texts")
+    }
+
     /// The reserve's size in bytes.
     pub fn reserve_bytes(&self) -> u64 {
         self.reserve_mib.saturating_mul(1024 * 1024)
@@ -237,6 +268,33 @@ pub struct Files {
     pub people: PathBuf,
     /// Hosts, their accounts and tags.
     pub hosts: PathBuf,
+    /// A list of what the files must be, as `sha256sum` prints it. Where there is one, nothing else
+    /// than what it lists decides.
+    pub sums: Option<PathBuf>,
+    /// Whether a reload must say what the change is called.
+    #[serde(default)]
+    pub change: Change,
+    /// What the files are kept in, where that is not this folder.
+    pub managed: Option<Managed>,
+}
+
+/// Whether a reload must say what the change is called (`hallpass reload --change ID`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// It may.
+    #[default]
+    Optional,
+    /// It must.
+    Required,
+}
+
+/// What people, hosts and policy are kept in: then `person add` and `host add` do not edit copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Managed {
+    /// A Git repository, from which they are deployed.
+    Git,
 }
 
 /// A tracker.
@@ -249,6 +307,8 @@ pub struct Tracker {
     pub kind: TrackerKind,
     /// The folder. Who can write to it can make tickets.
     pub path: PathBuf,
+    /// Where people look at a ticket, `{id}` standing for its id: they may give a ticket by that address.
+    pub url: Option<TicketUrl>,
 }
 
 /// The kinds of trackers.
@@ -264,6 +324,7 @@ impl Ca {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = super::read(path)?;
         let mut ca: Self = super::parse(path, &text)?;
+        ca.source = Source { path: path.to_owned(), sha256: Hash::of(text.as_bytes()) };
         if ca.front.listen.is_empty() {
             return Err(ConfigError::in_file(path, "front.listen names no address"));
         }
@@ -287,7 +348,8 @@ impl Ca {
     }
 
     fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let Self { front, ledger, signer, trust, files, tracker, name: _ } = self;
+        let Self { front, ledger, signer, trust, files, tracker, control, name: _, source: _ } =
+            self;
         let TrustFiles { user_ca, user_ca_next, emergency_ca, bare_ca, host_ca } = trust;
         [
             &mut front.host_key,
@@ -308,7 +370,21 @@ impl Ca {
         ]
         .into_iter()
         .chain(&mut signer.spawn)
+        .chain(&mut files.sums)
+        .chain(&mut control.socket)
         .chain(tracker.iter_mut().map(|tracker| &mut tracker.path))
+    }
+
+    /// The operator's socket.
+    pub fn control_socket(&self) -> PathBuf {
+        let beside = || self.ledger.database.with_file_name("control.sock");
+        self.control.socket.clone().unwrap_or_else(beside)
+    }
+
+    /// Whether the file is not any more what this was read from.
+    pub fn has_changed(&self) -> bool {
+        super::read(&self.source.path)
+            .is_ok_and(|text| Hash::of(text.as_bytes()) != self.source.sha256)
     }
 
     /// Whether this is the origin, and the name of the ledger's key, in one of its generations.

@@ -6,10 +6,9 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use super::ca::Ca;
-use super::hosts::Hosts;
-use super::people::People;
-use super::{ConfigError, Deciding, read};
+use super::ca::{Ca, Managed};
+use super::snapshot::Snapshot;
+use super::{ConfigError, Deciding};
 use crate::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
 
 /// A person to add.
@@ -48,9 +47,9 @@ pub struct NewHost {
 
 /// Adds a person to `people.toml`.
 pub fn add_person(ca: &Ca, new: &NewPerson) -> Result<(), ConfigError> {
-    let people = People::parse(&ca.files.people, &read(&ca.files.people)?)?;
-    if people.get(&new.name).is_some() {
-        let what = format!("{} is there already; add a key to it in the file", new.name);
+    ours(ca, "people")?;
+    if let Some(person) = Deciding::load(ca)?.people.get(&new.name) {
+        let what = format!("{} is there already; add a key to it in the file", person.name);
         return Err(ConfigError::in_file(&ca.files.people, &what));
     }
     let mut table = format!("\n[person.{}]\n", quoted(&new.name));
@@ -67,10 +66,10 @@ pub fn add_person(ca: &Ca, new: &NewPerson) -> Result<(), ConfigError> {
 
 /// Adds a host to `hosts.toml`.
 pub fn add_host(ca: &Ca, new: &NewHost) -> Result<(), ConfigError> {
-    let hosts = Hosts::parse(&ca.files.hosts, &read(&ca.files.hosts)?)?;
-    if hosts.iter().any(|host| host.name == new.name) {
+    ours(ca, "hosts")?;
+    if let Some(host) = Deciding::load(ca)?.hosts.iter().find(|host| host.name == new.name) {
         let what = format!("{} is there already; change it in the file", new.name);
-        return Err(ConfigError::in_file(&ca.files.hosts, &what));
+        return Err(ConfigError::in_file(&host.file, &what));
     }
     let mut table = format!("\n[host.{}]\n", quoted(&new.name));
     table += &list("addresses", &new.addresses);
@@ -90,14 +89,30 @@ fn append(ca: &Ca, path: &Path, table: &str) -> Result<(), ConfigError> {
     let lock = File::open(path).map_err(|why| ConfigError::in_file(path, &why.to_string()))?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)
         .map_err(|why| ConfigError::in_file(path, &why.to_string()))?;
-    let files = &ca.files;
-    let [policy, mut people, mut hosts] =
-        [read(&files.policy)?, read(&files.people)?, read(&files.hosts)?];
-    let text = if path == files.people { &mut people } else { &mut hosts };
-    text.push_str(table);
-    let whole = text.clone();
-    Deciding::parse(ca, &policy, &people, &hosts)?;
+    let mut files = Snapshot::take(ca)?;
+    let kind = if path == ca.files.people { &mut files.people } else { &mut files.hosts };
+    // The first is the file itself, what follows is in the folder beside it.
+    let Some(main) = kind.first_mut() else { return Ok(()) };
+    main.text.push_str(table);
+    let whole = main.text.clone();
+    Deciding::parse(ca, &files)?;
     replace(path, whole.as_bytes()).map_err(|why| ConfigError::in_file(path, &why.to_string()))
+}
+
+/// Files that are deployed from elsewhere are not edited here: the next deployment would undo it.
+fn ours(ca: &Ca, what: &str) -> Result<(), ConfigError> {
+    let kept = match (&ca.files.managed, &ca.files.sums) {
+        (Some(Managed::Git), _) => "Git (managed = \"git\")".to_owned(),
+        (None, Some(list)) => format!("what {} lists", list.display()),
+        (None, None) => return Ok(()),
+    };
+    Err(ConfigError::in_file(
+        &ca.source.path,
+        &format!(
+            "{what} are kept in {kept}: change them there, deploy, and run hallpass reload; \
+             hallpass import {what} FILE prints what belongs into {what}.d"
+        ),
+    ))
 }
 
 /// Puts a file in place of another by rename: a reader sees the old or the new one, whole, and after

@@ -1,13 +1,16 @@
-//! `hosts.toml`: which hosts there are, what they are called, and which accounts they have.
+//! `hosts.toml` and `hosts.d`: which hosts there are, what they are called, and which accounts they have.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use ssh_key::PublicKey;
 
 use super::ConfigError;
-use crate::certificate::names::{GroupName, HostName, Login, TagName};
+use super::snapshot::Text;
+use super::unique::Unique;
+use crate::certificate::names::{BadName, GroupName, HostName, Login, TagName};
 
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
@@ -17,7 +20,7 @@ struct File {
     #[serde(default)]
     tags: BTreeSet<TagName>,
     #[serde(default)]
-    host: BTreeMap<HostName, Entry>,
+    host: Unique<HostName, Entry>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,6 +41,9 @@ struct Entry {
     pool: bool,
     #[serde(default)]
     principals: Principals,
+    #[serde(default)]
+    host_certificate: bool,
+    via: Option<Via>,
 }
 
 /// Which principals a host's sshd can be told of.
@@ -51,6 +57,27 @@ pub enum Principals {
     /// opens the same account on every other.
     #[serde(rename = "login")]
     Bare,
+}
+
+/// The jump host over which a host is reached: `jump@hop01`, or `hop01` for whichever account one has
+/// there.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Via {
+    /// The account on it.
+    pub login: Option<Login>,
+    /// Its canonical name.
+    pub host: HostName,
+}
+
+impl TryFrom<String> for Via {
+    type Error = BadName;
+    fn try_from(text: String) -> Result<Self, BadName> {
+        match text.split_once('@') {
+            Some((login, host)) => Ok(Self { login: Some(login.parse()?), host: host.parse()? }),
+            None => Ok(Self { login: None, host: text.parse()? }),
+        }
+    }
 }
 
 /// A host, or a pool of interchangeable machines.
@@ -68,12 +95,18 @@ pub struct Host {
     pub accounts: BTreeSet<Login>,
     /// The host's public keys.
     pub host_keys: Vec<PublicKey>,
+    /// Whether it shows a certificate of the host CA, so that clients need none of its keys.
+    pub host_certificate: bool,
     /// The group that owns it.
     pub owner: Option<GroupName>,
     /// Whether it is a pool.
     pub pool: bool,
     /// Which principals it takes.
     pub principals: Principals,
+    /// The jump host it is behind.
+    pub via: Option<Via>,
+    /// The file it is declared in.
+    pub file: Arc<Path>,
 }
 
 /// Every host, by each of its names.
@@ -85,24 +118,37 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Reads `hosts.toml`'s text; `path` is for errors.
-    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let file: File = super::parse(path, text)?;
-        let mut hosts = Self { tags: file.tags, ..Self::default() };
-        for (name, entry) in file.host {
-            let say = |why: String| ConfigError::in_file(path, &format!("host {name}: {why}"));
-            let typed = std::iter::once(name.to_string())
-                .chain(entry.aliases.iter().cloned())
-                .chain(entry.addresses.iter().cloned());
+    /// Reads all files of hosts.
+    pub fn read(files: &[Text]) -> Result<Self, ConfigError> {
+        let mut hosts = Self::default();
+        for file in files {
+            hosts.add(file)?;
+        }
+        hosts.check_hops()?;
+        Ok(hosts)
+    }
+
+    /// Reads one file.
+    fn add(&mut self, file: &Text) -> Result<(), ConfigError> {
+        let path: Arc<Path> = file.path.as_path().into();
+        let File { tags, host } = super::parse_either(file)?;
+        self.tags.extend(tags);
+        for (name, entry) in host.0 {
+            let say = |why: String| ConfigError::in_file(&path, &format!("host {name}: {why}"));
+            if let Some(other) = self.all.get(&name) {
+                return Err(say(format!("is in {} too", other.file.display())));
+            }
+            let typed = std::iter::once(name.as_str())
+                .chain(entry.aliases.iter().map(String::as_str))
+                .chain(entry.addresses.iter().map(String::as_str));
             for text in typed {
-                if !typeable(&text) {
+                if !typeable(text) {
                     return Err(say(format!(
                         "{text:?} cannot be typed as a host: a-z 0-9 . _ : -"
                     )));
                 }
-                if let Some(other) =
-                    hosts.by_name.insert(text.clone(), name.clone()).filter(|other| *other != name)
-                {
+                let taken = self.by_name.insert(text.to_owned(), name.clone());
+                if let Some(other) = taken.filter(|other| *other != name) {
                     return Err(say(format!(
                         "{text:?} names {other} too: a name or address names one host"
                     )));
@@ -113,7 +159,7 @@ impl Hosts {
                     .map_err(|why| say(format!("{line:?} is no public key: {why}")))
             };
             let host_keys = entry.host_keys.iter().map(key).collect::<Result<_, _>>()?;
-            hosts.tags.extend(entry.tags.iter().cloned());
+            self.tags.extend(entry.tags.iter().cloned());
             let Entry { addresses, aliases, tags, accounts, owner, pool, principals, .. } = entry;
             let host = Host {
                 name: name.clone(),
@@ -122,13 +168,43 @@ impl Hosts {
                 tags,
                 accounts,
                 host_keys,
+                host_certificate: entry.host_certificate,
                 owner,
                 pool,
                 principals,
+                via: entry.via,
+                file: Arc::clone(&path),
             };
-            hosts.all.insert(name, host);
+            self.all.insert(name, host);
         }
-        Ok(hosts)
+        Ok(())
+    }
+
+    /// A jump host is a host that is known, with the account, and the way over it has an end.
+    fn check_hops(&self) -> Result<(), ConfigError> {
+        for host in self.all.values() {
+            let say = |why: String| {
+                ConfigError::in_file(&host.file, &format!("host {}: via: {why}", host.name))
+            };
+            let mut passed = vec![&host.name];
+            let mut next = host.via.as_ref();
+            while let Some(via) = next {
+                let hop = self.all.get(&via.host);
+                let hop = hop.ok_or_else(|| say(format!("there is no host {}", via.host)))?;
+                let login = via.login.as_ref().filter(|login| !hop.accounts.contains(*login));
+                if let Some(login) = login {
+                    return Err(say(format!("{} has no account {login}", hop.name)));
+                }
+                if passed.contains(&&hop.name) {
+                    let way: Vec<&str> = passed.iter().map(|name| name.as_str()).collect();
+                    let way = way.join(" via ");
+                    return Err(say(format!("{way} via {} never arrives", hop.name)));
+                }
+                passed.push(&hop.name);
+                next = hop.via.as_ref();
+            }
+        }
+        Ok(())
     }
 
     /// The host that is typed like this: by its name, an alias or an address.

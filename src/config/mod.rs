@@ -7,15 +7,22 @@ pub mod hosts;
 pub mod init;
 pub mod keys;
 pub mod people;
+pub mod snapshot;
+mod sums;
+#[cfg(test)]
+mod tests;
+pub mod ticket_url;
 pub mod trust;
+mod unique;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::ca::Ca;
 use self::hosts::Hosts;
 use self::people::{People, PersonKind};
+use self::snapshot::{Snapshot, Text};
 use crate::certificate::draft::Texts;
 use crate::decide::{Policy, World};
 use crate::ledger::tree::Hash;
@@ -51,6 +58,8 @@ pub struct Config {
     pub ca: Ca,
     /// What decides requests.
     pub deciding: Arc<Deciding>,
+    /// The texts that it was read from.
+    pub read: Snapshot,
 }
 
 /// People, hosts and policy, and the hashes of their texts.
@@ -66,33 +75,34 @@ pub struct Deciding {
     pub texts: Texts,
     /// The texts' lengths: policy, people, hosts.
     pub bytes: [usize; 3],
+    /// Files beside them that were not read, for whoever put them there.
+    pub unread: Vec<PathBuf>,
 }
 
 impl Config {
     /// Reads `ca.toml` and every file it names.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let ca = Ca::load(path)?;
-        let deciding = Deciding::load(&ca)?;
-        Ok(Self { ca, deciding: Arc::new(deciding) })
+        let read = Snapshot::take(&ca)?;
+        let deciding = Arc::new(Deciding::parse(&ca, &read)?);
+        Ok(Self { ca, deciding, read })
     }
 }
 
 impl Deciding {
-    /// Reads people, hosts and policy, each file once.
+    /// Reads people, hosts and policy as they are at one moment.
     pub fn load(ca: &Ca) -> Result<Self, ConfigError> {
-        let files = &ca.files;
-        let (policy, people, hosts) =
-            (read(&files.policy)?, read(&files.people)?, read(&files.hosts)?);
-        Self::parse(ca, &policy, &people, &hosts)
+        Self::parse(ca, &Snapshot::take(ca)?)
     }
 
     /// The same, from texts.
-    pub fn parse(ca: &Ca, policy: &str, people: &str, hosts: &str) -> Result<Self, ConfigError> {
-        let hash = |text: &str| Hash::of(text.as_bytes());
-        let texts = Texts { policy: hash(policy), people: hash(people), hosts: hash(hosts) };
-        let bytes = [policy.len(), people.len(), hosts.len()];
-        let people = People::parse(&ca.files.people, people)?;
-        let hosts = Hosts::parse(&ca.files.hosts, hosts)?;
+    pub fn parse(ca: &Ca, read: &Snapshot) -> Result<Self, ConfigError> {
+        let framed = read.framed();
+        let bytes = framed.each_ref().map(String::len);
+        let [policy, people, hosts] = framed.map(|text| Hash::of(text.as_bytes()));
+        let texts = Texts { policy, people, hosts };
+        let people = People::read(&read.people)?;
+        let hosts = Hosts::read(&read.hosts)?;
         if let Some(host) = hosts
             .iter()
             .find(|host| host.owner.as_ref().is_some_and(|owner| !people.groups().contains(owner)))
@@ -101,12 +111,13 @@ impl Deciding {
                 "host {}: no person is in its owner's group, and people.toml's groups do not list it",
                 host.name
             );
-            return Err(ConfigError::in_file(&ca.files.hosts, &what));
+            return Err(ConfigError::in_file(&host.file, &what));
         }
         let name = ca.files.policy.display().to_string();
-        let policy = Policy::load(&name, policy, &world(&people, &hosts))
+        let policy = Policy::load(&name, &read.policy.text, &world(&people, &hosts))
             .map_err(|why| ConfigError(why.to_string()))?;
-        Ok(Self { people, hosts, policy, texts, bytes })
+        let unread = read.unread.clone();
+        Ok(Self { people, hosts, policy, texts, bytes, unread })
     }
 }
 
@@ -135,6 +146,15 @@ fn world(people: &People, hosts: &Hosts) -> World {
 /// Reads a text file.
 pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|why| ConfigError::in_file(path, &why.to_string()))
+}
+
+/// Parses TOML, or JSON in a file that is called so; the error carries line and column.
+fn parse_either<T: serde::de::DeserializeOwned>(file: &Text) -> Result<T, ConfigError> {
+    if file.path.extension().is_some_and(|ending| ending == "json") {
+        let parsed = serde_json::from_str(&file.text);
+        return parsed.map_err(|why| ConfigError::in_file(&file.path, &why.to_string()));
+    }
+    parse(&file.path, &file.text)
 }
 
 /// Parses TOML; the error carries line, column and caret.

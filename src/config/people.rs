@@ -1,4 +1,4 @@
-//! `people.toml`: who there is, and which keys are whose.
+//! `people.toml` and `people.d`: who there is, and which keys are whose.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -8,6 +8,8 @@ use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
 
 use super::ConfigError;
+use super::snapshot::Text;
+use super::unique::Unique;
 use crate::certificate::blob::key_blob;
 use crate::certificate::names::{GroupName, PersonName};
 use crate::certificate::subject::fit;
@@ -20,7 +22,7 @@ struct File {
     #[serde(default)]
     groups: BTreeSet<GroupName>,
     #[serde(default)]
-    person: BTreeMap<PersonName, Entry>,
+    person: Unique<PersonName, Entry>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,7 +39,7 @@ struct Entry {
     keys: Vec<String>,
     /// What a tracker calls this person.
     #[serde(default)]
-    aliases: BTreeMap<String, String>,
+    aliases: Unique<String, String>,
 }
 
 /// A human being or a program.
@@ -68,6 +70,13 @@ pub struct Person {
     pub aliases: BTreeMap<String, String>,
 }
 
+/// What only has to be known while the files are read.
+#[derive(Default)]
+struct Known<'f> {
+    files: BTreeMap<PersonName, &'f Path>,
+    aliases: HashMap<(String, String), PersonName>,
+}
+
 /// Everybody, by name and by key.
 #[derive(Debug, Clone, Default)]
 pub struct People {
@@ -77,13 +86,27 @@ pub struct People {
 }
 
 impl People {
-    /// Reads `people.toml`'s text; `path` is for errors.
-    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let file: File = super::parse(path, text)?;
-        let mut people = Self { groups: file.groups, ..Self::default() };
-        let mut aliases = HashMap::new();
-        for (name, entry) in file.person {
+    /// Reads all files of people.
+    pub fn read(files: &[Text]) -> Result<Self, ConfigError> {
+        let mut people = Self::default();
+        let mut known = Known::default();
+        for file in files {
+            people.add(file, &mut known)?;
+        }
+        Ok(people)
+    }
+
+    /// Reads one file.
+    fn add<'f>(&mut self, file: &'f Text, known: &mut Known<'f>) -> Result<(), ConfigError> {
+        let people = self;
+        let path = &file.path;
+        let File { groups, person } = super::parse_either(file)?;
+        people.groups.extend(groups);
+        for (name, entry) in person.0 {
             let say = |why: String| ConfigError::in_file(path, &format!("person {name}: {why}"));
+            if let Some(other) = known.files.insert(name.clone(), path) {
+                return Err(say(format!("is in {} too", other.display())));
+            }
             let mut keys = Vec::new();
             for line in &entry.keys {
                 let key = PublicKey::from_openssh(line)
@@ -99,19 +122,19 @@ impl People {
                 }
                 keys.push(key);
             }
-            for (tracker, alias) in &entry.aliases {
-                if let Some(other) = aliases.insert((tracker.clone(), alias.clone()), name.clone())
-                {
+            for (tracker, alias) in &entry.aliases.0 {
+                let alias_of = (tracker.clone(), alias.clone());
+                if let Some(other) = known.aliases.insert(alias_of, name.clone()) {
                     return Err(say(format!(
                         "{tracker} calls {other} {alias:?} too: an alias belongs to one person"
                     )));
                 }
             }
             people.groups.extend(entry.groups.iter().cloned());
-            let Entry { kind, groups, email, aliases, .. } = entry;
+            let Entry { kind, groups, email, aliases: Unique(aliases), .. } = entry;
             people.all.insert(name.clone(), Person { name, kind, groups, email, keys, aliases });
         }
-        Ok(people)
+        Ok(())
     }
 
     /// The person of this name.

@@ -26,10 +26,11 @@ pub(super) enum Read {
 const WORDS: [&str; 2] = ["id", "why"];
 
 /// Those of an offer.
-const TERMS: [&str; 5] = ["ttl", "period", "extensions", "source_address", "force_command"];
+const TERMS: [&str; 6] =
+    ["ttl", "period", "extensions", "source_address", "force_command", "delivery"];
 
 /// Those that the design has and the program does not have yet.
-const LATER: [&str; 3] = ["approvals", "second_factor", "delivery"];
+const LATER: [&str; 2] = ["approvals", "second_factor"];
 
 /// Reads all annotations but `@id`; nothing if any is wrong.
 pub(super) fn read(
@@ -120,6 +121,7 @@ impl Reader<'_, '_> {
         };
         let source_address = self.term("source_address", terms::source_address);
         let force_command = self.term("force_command", terms::force_command);
+        let delivery = self.term("delivery", terms::delivery);
         if let (Some(ttl), Some(period)) = (ttl, period)
             && ttl > period
         {
@@ -142,6 +144,7 @@ impl Reader<'_, '_> {
             extensions: extensions?,
             source_address: source_address.unwrap_or_default(),
             force_command,
+            delivery,
         })
     }
 }
@@ -206,9 +209,9 @@ mod tests {
             ),
             (
                 "permit (",
-                "@delivery(\"own-key\") permit (",
-                "3:1 @delivery is not built yet",
-                "known are",
+                "@delivery(\"agent\") permit (",
+                "3:11 \"agent\" is no delivery",
+                "write own-key or made-by-ca",
             ),
             (
                 "@ttl(\"10m\")\npermit",

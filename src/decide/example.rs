@@ -85,6 +85,8 @@ pub(super) fn facts(person: &str, account: &str) -> Facts {
         ttl: None,
         period: None,
         offer: None,
+        deliveries: Vec::new(),
+        within: None,
     }
 }
 

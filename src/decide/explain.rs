@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::policy::{Offer, Policy};
 use super::refusal::{Reason, Refusal};
 use super::split::Conjunct;
+use super::terms::Delivery;
 use super::world::nearest;
 use super::{Judged, judge};
 use crate::certificate::names::{Login, OfferId};
@@ -61,6 +62,17 @@ pub(super) fn refuse(
             refusal(vec![reason], facts, &instead(policy, facts))
         }
     }
+}
+
+/// Refuses a certificate from a live grant that ended, by the terms of this moment.
+pub(super) fn over(facts: &Facts, offer: &OfferId) -> Refusal {
+    refusal(vec![Reason::GrantOver { offer: offer.clone() }], facts, &[])
+}
+
+/// Refuses what is permitted and cannot be handed over.
+pub(super) fn undeliverable(facts: &Facts, offer: &Offer) -> Refusal {
+    let only = offer.terms.delivery.unwrap_or(Delivery::OwnKey);
+    refusal(vec![Reason::Delivery { offer: offer.id.clone(), only }], facts, &[])
 }
 
 /// Refuses an offer that does not exist.

@@ -9,6 +9,8 @@ use crate::certificate::names::{
 };
 use crate::certificate::time::{Span, UnixTime};
 
+use super::terms::Delivery;
+
 /// Everything that one decision may read.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -32,6 +34,22 @@ pub struct Facts {
     pub period: Option<Span>,
     /// The one offer to judge (`--offer`), if the person picked.
     pub offer: Option<OfferId>,
+    /// How the certificate can be handed over, the best way first; none in a dry run, where it is all
+    /// the same.
+    pub deliveries: Vec<Delivery>,
+    /// The live grant that a further certificate is asked from; `None` for a request of its own.
+    pub within: Option<Within>,
+}
+
+/// A live grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Within {
+    /// When it was made.
+    pub began: UnixTime,
+    /// When it ends.
+    pub ends: UnixTime,
+    /// The offer that decided then, and alone is judged now.
+    pub offer: OfferId,
 }
 
 /// Who asks.
@@ -65,6 +83,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// `LOGIN@HOST`.
+    pub fn name(&self) -> String {
+        format!("{}@{}", self.login, self.host)
+    }
+
     /// The principal that opens this account.
     pub fn principal(&self) -> Principal {
         if self.bare {

@@ -1,7 +1,7 @@
 //! A grant: a request that was permitted, and what it was given.
 
-use super::facts::Facts;
-use super::terms::Terms;
+use super::facts::{Account, Facts};
+use super::terms::{Delivery, Terms};
 use crate::certificate::names::OfferId;
 use crate::certificate::time::{Span, UnixTime};
 
@@ -37,6 +37,8 @@ use crate::certificate::time::{Span, UnixTime};
 #[derive(Debug)]
 pub struct Grant {
     facts: Facts,
+    /// What it opens; `facts.account` is the first of them.
+    accounts: Vec<Account>,
     offer: OfferId,
     terms: Terms,
     given: Given,
@@ -44,10 +46,43 @@ pub struct Grant {
 
 impl Grant {
     pub(super) fn new(facts: &Facts, offer: &OfferId, terms: &Terms, given: Given) -> Self {
-        Self { facts: facts.clone(), offer: offer.clone(), terms: terms.clone(), given }
+        let accounts = vec![facts.account.clone()];
+        Self { facts: facts.clone(), accounts, offer: offer.clone(), terms: terms.clone(), given }
     }
 
-    /// What it was decided from.
+    /// Takes in what another decision on the same request granted, so that one certificate opens both;
+    /// gives it back where that cannot be: under another offer, for another user CA, or when this one
+    /// opens as many accounts as one certificate may (`most`).
+    pub fn join(&mut self, other: Self, most: usize) -> Result<(), Self> {
+        let same = self.offer == other.offer
+            && self.facts.request == other.facts.request
+            && self.facts.now == other.facts.now
+            && self.given == other.given
+            && self.facts.account.bare == other.facts.account.bare;
+        if !same || self.accounts.len() + other.accounts.len() > most {
+            return Err(other);
+        }
+        self.accounts.extend(other.accounts);
+        Ok(())
+    }
+
+    /// The accounts it opens, in the order in which they were asked for.
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// Whether it is a further certificate from a live grant rather than a grant of its own.
+    pub fn is_renewal(&self) -> bool {
+        self.facts.within.is_some()
+    }
+
+    /// How its certificate is handed over: the best of the ways that the terms allow. A dry run has
+    /// none.
+    pub fn delivery(&self) -> Option<Delivery> {
+        self.terms.delivers(&self.facts.deliveries)
+    }
+
+    /// What it was decided from; the account is the first one.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
@@ -73,9 +108,9 @@ impl Grant {
         self.given.period
     }
 
-    /// When this grant ends: [`Self::period`] after it was decided.
+    /// When this grant ends: [`Self::period`] after it was decided, or with the live grant it renews.
     pub fn ends(&self) -> UnixTime {
-        self.facts.now.plus(self.given.period)
+        self.given.ends
     }
 
     /// What was asked for and not given in full.
@@ -107,18 +142,26 @@ pub struct Clip {
 pub(super) struct Given {
     pub(super) ttl: Span,
     pub(super) period: Span,
+    pub(super) ends: UnixTime,
     pub(super) clipped: Clipped,
 }
 
 impl Given {
     pub(super) fn under(terms: &Terms, facts: &Facts) -> Self {
-        let period = facts.period.unwrap_or(terms.period).min(terms.period);
+        let (asked, began) = match &facts.within {
+            Some(grant) => (Some(grant.ends.since(grant.began)), grant.began),
+            None => (facts.period, facts.now),
+        };
+        // What the offer gives by now bounds a live grant too.
+        let period = asked.unwrap_or(terms.period).min(terms.period);
+        let ends = began.plus(period);
         // INVARIANT: a certificate never outlives its grant.
-        let ttl = facts.ttl.unwrap_or(terms.ttl).min(terms.ttl).min(period);
+        let left = ends.since(facts.now);
+        let ttl = facts.ttl.unwrap_or(terms.ttl).min(terms.ttl).min(left);
         let clip = |asked: Option<Span>, given: Span| {
             asked.filter(|asked| *asked > given).map(|asked| Clip { asked, given })
         };
         let clipped = Clipped { ttl: clip(facts.ttl, ttl), period: clip(facts.period, period) };
-        Self { ttl, period, clipped }
+        Self { ttl, period, ends, clipped }
     }
 }

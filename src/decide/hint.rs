@@ -2,6 +2,7 @@
 
 use super::facts::{Facts, TicketState};
 use super::refusal::Reason;
+use super::terms::Delivery;
 use crate::certificate::names::Login;
 use crate::certificate::safe::Safe;
 
@@ -11,6 +12,8 @@ impl Reason {
         let (login, host) = (&facts.account.login, &facts.account.host);
         let tracker = facts.ticket.as_ref().map_or("the tracker", |ticket| ticket.tracker.as_str());
         let tracker = Safe(tracker);
+        let ticket =
+            facts.ticket.as_ref().map_or(String::new(), |ticket| format!(" {}", ticket.id));
         match self {
             Self::UnknownOffer { nearest: Some(nearest), .. } => {
                 format!("the nearest is {nearest}; without --offer the best one is found")
@@ -52,6 +55,13 @@ impl Reason {
             Self::ReasonMissing { .. } => {
                 format!("say why: ssh ca request {login}@{host} --reason TEXT")
             }
+            Self::Delivery { only: Delivery::OwnKey, .. } => format!(
+                "save it on standard output: ssh ca {login}@{host}{ticket} --to stdout > FILE"
+            ),
+            Self::Delivery { only: Delivery::MadeByCa, .. } => {
+                format!("forward your agent: ssh -A ca {login}@{host}{ticket}")
+            }
+            Self::GrantOver { .. } => format!("ask again: ssh ca {login}@{host}{ticket}"),
             Self::ConditionFailed { condition, .. } if condition.contains("context.ttl") => {
                 "ask for another life of the certificate with --ttl".to_owned()
             }

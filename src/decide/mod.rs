@@ -40,7 +40,7 @@ pub use self::grant::{Clip, Clipped, Grant};
 pub use self::policy::{Offer, Policy};
 pub use self::problem::{LoadError, Problem};
 pub use self::refusal::{Reason, Refusal};
-pub use self::terms::{BadTerm, Extension, LONGEST, Terms};
+pub use self::terms::{BadTerm, Delivery, Extension, LONGEST, Terms};
 pub use self::world::World;
 pub(crate) use self::world::close;
 
@@ -105,13 +105,20 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
         Ok(judged) => judged,
         Err(fault) => return Decision::Fault(fault),
     };
-    let permitted = judged.iter().filter(|one| one.permits && one.case.forbidden.is_empty());
-    let best = permitted.min_by_key(|one| (Reverse(one.given.ttl), &one.offer.id));
-    match best {
+    let permitted = || judged.iter().filter(|one| one.permits && one.case.forbidden.is_empty());
+    let best = |one: &&Judged<'_>| (Reverse(one.given.ttl), one.offer.id.clone());
+    match permitted().filter(|one| one.delivers(facts)).min_by_key(best) {
+        // A live grant that the policy of this moment would have ended by now.
+        Some(one) if one.given.ttl == Span::secs(0) => {
+            Decision::Refused(explain::over(facts, &one.offer.id))
+        }
         Some(one) => {
             Decision::Granted(Grant::new(facts, &one.offer.id, &one.offer.terms, one.given))
         }
-        None => Decision::Refused(explain::refuse(policy, facts, &asked, &judged)),
+        None => Decision::Refused(match permitted().min_by_key(best) {
+            Some(one) => explain::undeliverable(facts, one.offer),
+            None => explain::refuse(policy, facts, &asked, &judged),
+        }),
     }
 }
 
@@ -122,6 +129,13 @@ struct Judged<'p> {
     /// Whether the offer itself permits; the forbids are the case's.
     permits: bool,
     case: Rc<Case>,
+}
+
+impl Judged<'_> {
+    /// Whether its certificate can be handed over in one of the ways there are.
+    fn delivers(&self, facts: &Facts) -> bool {
+        facts.deliveries.is_empty() || self.offer.terms.delivers(&facts.deliveries).is_some()
+    }
 }
 
 /// What offers of the same terms have in common: the request as it would be under them, and the
@@ -141,9 +155,8 @@ fn judge<'p>(
     let mut cases: HashMap<[Span; 4], Rc<Case>> = HashMap::new();
     let mut all = Vec::new();
     for offer in &policy.offers {
-        if facts.offer.as_ref().is_some_and(|picked| *picked != offer.id)
-            || !offer.scope.matches(asked)
-        {
+        let picked = facts.within.as_ref().map(|grant| &grant.offer).or(facts.offer.as_ref());
+        if picked.is_some_and(|picked| *picked != offer.id) || !offer.scope.matches(asked) {
             continue;
         }
         let given = Given::under(&offer.terms, facts);

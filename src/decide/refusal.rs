@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::facts::TicketState;
+use super::terms::Delivery;
 use crate::certificate::names::{HostName, Login, OfferId, PersonName, TicketId};
 use crate::certificate::safe::Safe;
 
@@ -99,6 +100,18 @@ pub enum Reason {
         /// The offer.
         offer: OfferId,
     },
+    /// The offer certifies a kind of key that was not asked for.
+    Delivery {
+        /// The offer.
+        offer: OfferId,
+        /// The kind of key that it certifies.
+        only: Delivery,
+    },
+    /// The live grant has ended, by the offer's terms as they are now.
+    GrantOver {
+        /// The offer.
+        offer: OfferId,
+    },
     /// Any other condition of the offer does not hold.
     ConditionFailed {
         /// The offer.
@@ -145,6 +158,18 @@ impl fmt::Display for Reason {
             Self::ReasonMissing { offer } => {
                 write!(f, "no reason was given, offer {offer} needs one")
             }
+            Self::Delivery { offer, only: Delivery::OwnKey } => {
+                write!(f, "offer {offer} certifies your own key only, not one made for your agent")
+            }
+            Self::Delivery { offer, only: Delivery::MadeByCa } => {
+                write!(
+                    f,
+                    "offer {offer} puts a fresh key into your agent only, and certifies no other"
+                )
+            }
+            Self::GrantOver { offer } => {
+                write!(f, "the grant is over: offer {offer} gives less time now")
+            }
             Self::ConditionFailed { offer, condition, had } => {
                 write!(f, "offer {offer} needs {}", Safe(condition))?;
                 match had {
@@ -170,6 +195,8 @@ impl Reason {
             Self::TicketDoesNotCover { .. } => "ticket-does-not-cover",
             Self::TicketLacks { .. } => "ticket-lacks",
             Self::ReasonMissing { .. } => "reason-missing",
+            Self::Delivery { .. } => "delivery",
+            Self::GrantOver { .. } => "grant-over",
             Self::ConditionFailed { .. } => "condition-failed",
         }
     }
@@ -287,6 +314,24 @@ mod tests {
                 "reason-missing",
                 "no reason was given, offer root-prod needs one",
                 "say why: ssh ca request root@web01 --reason TEXT",
+            ),
+            (
+                Reason::Delivery { offer: offer(), only: Delivery::OwnKey },
+                "delivery",
+                "offer root-prod certifies your own key only, not one made for your agent",
+                "save it on standard output: ssh ca root@web01 OPS-7 --to stdout > FILE",
+            ),
+            (
+                Reason::Delivery { offer: offer(), only: Delivery::MadeByCa },
+                "delivery",
+                "offer root-prod puts a fresh key into your agent only, and certifies no other",
+                "forward your agent: ssh -A ca root@web01 OPS-7",
+            ),
+            (
+                Reason::GrantOver { offer: offer() },
+                "grant-over",
+                "the grant is over: offer root-prod gives less time now",
+                "ask again: ssh ca root@web01 OPS-7",
             ),
             (
                 condition("context.ttl <= 5"),

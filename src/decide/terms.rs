@@ -14,7 +14,7 @@ use crate::certificate::time::Span;
 /// What an offer gives, in the order in which the ledger writes it.
 ///
 /// As JSON: `{"ttl":600,"period":3600,"extensions":["permit-pty"],"source_address":[],
-/// "force_command":null}`, durations in seconds.
+/// "force_command":null}`, durations in seconds, and `"delivery":["own-key"]` where that is a term.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Terms {
     /// The longest life of a certificate (`@ttl`), never longer than the period.
@@ -30,6 +30,56 @@ pub struct Terms {
     pub source_address: Vec<Cidr>,
     /// The one command that runs, whatever was asked for (`@force_command`).
     pub force_command: Option<String>,
+    /// The one kind of key that is certified (`@delivery`); `None` for either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
+}
+
+/// Which key is certified, and so how the certificate is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// The very key that was proved; the certificate goes to standard output.
+    OwnKey,
+    /// A fresh key of the CA's making, which goes into the forwarded agent together with its certificate
+    /// and is on no disk.
+    MadeByCa,
+}
+
+impl Delivery {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::OwnKey, Self::MadeByCa];
+
+    /// The word in policy and facts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OwnKey => "own-key",
+            Self::MadeByCa => "made-by-ca",
+        }
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Terms {
+    /// The first of these ways in which a certificate can be handed over under these terms.
+    pub fn delivers(&self, ways: &[Delivery]) -> Option<Delivery> {
+        ways.iter().copied().find(|way| self.delivery.is_none_or(|only| only == *way))
+    }
+}
+
+/// Reads `@delivery`.
+pub(super) fn delivery(text: &str) -> Result<Delivery, BadTerm> {
+    Delivery::ALL.into_iter().find(|known| known.as_str() == text).ok_or_else(|| {
+        BadTerm::new(
+            format!("{text:?} is no delivery"),
+            "write own-key or made-by-ca, or leave it out for either",
+        )
+    })
 }
 
 fn seconds<S: Serializer>(span: &Span, to: S) -> Result<S::Ok, S::Error> {
@@ -201,6 +251,7 @@ mod tests {
             extensions: extensions("permit-user-rc, permit-pty,permit-X11-forwarding").unwrap(),
             source_address: source_address("203.0.113.0/24, 2001:db8::/32").unwrap(),
             force_command: Some("journalctl -f".to_owned()),
+            delivery: None,
         };
         assert_eq!(
             serde_json::to_string(&terms).unwrap(),

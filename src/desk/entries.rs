@@ -6,10 +6,12 @@ use rand::Rng as _;
 
 use super::Desk;
 use super::outcome::Refused;
+use super::reload::By;
 use super::request::{Ask, Asker};
 use super::state::RefusalEntry;
 use crate::certificate::names::PersonName;
 use crate::certificate::time::UnixTime;
+use crate::config::Deciding;
 use crate::ledger::facts;
 use crate::ledger::leaf::Kind;
 use crate::ledger::record;
@@ -79,27 +81,39 @@ impl Desk {
         }
     }
 
-    /// Records which policy, people and hosts decide from here on, where the ledger does not say so yet.
-    pub async fn record_texts(&self) -> Result<(), record::Fault> {
+    /// Records which policy, people and hosts decide from here on, where the ledger does not say so
+    /// yet: which kinds those were. All of it is durable, or none of it stands there.
+    pub(super) async fn record_texts(
+        &self,
+        deciding: &Deciding,
+        by: &By,
+    ) -> Result<Vec<Kind>, record::Fault> {
         let now = self.clock.now();
-        let deciding = self.in_force.now();
         let texts = deciding.texts;
         let hashes = [
             (Kind::Policy, texts.policy),
             (Kind::People, texts.people),
             (Kind::Hosts, texts.hosts),
         ];
+        let (mut entries, mut kinds) = (Vec::new(), Vec::new());
         for ((kind, sha256), bytes) in hashes.into_iter().zip(deciding.bytes) {
             let known = self.state.lock().unwrap_or_else(PoisonError::into_inner).text(kind);
             if known == Some(sha256) {
                 continue;
             }
-            let text = facts::Text { sha256, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) };
-            if let Some(bytes) = facts::write(kind, salt(), now, &self.node, &text) {
-                self.ledger.append(kind, bytes).await?;
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            let change = by.change.as_ref().map(ToString::to_string);
+            let text = facts::Text { sha256, bytes, author: by.author.clone(), change };
+            // They are short: no file's length is in them.
+            if let Some(facts) = facts::write(kind, salt(), now, &self.node, &text) {
+                entries.push((kind, facts));
+                kinds.push(kind);
             }
         }
-        Ok(())
+        if !entries.is_empty() {
+            self.ledger.append_all(entries).await?;
+        }
+        Ok(kinds)
     }
 }
 

@@ -17,7 +17,9 @@ mod entries;
 pub mod in_force;
 mod journal;
 pub mod outcome;
+pub mod reload;
 pub mod request;
+pub mod self_test;
 pub mod state;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -168,6 +170,8 @@ impl Desk {
             ttl: ask.ttl,
             period: ask.period,
             offer: ask.offer.clone(),
+            deliveries: Vec::new(),
+            within: None,
         };
 
         // 4. The decision.

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use ssh_key::public::KeyData;
 
+use super::control::{Answer, Order, Orders};
 use super::{Caller, Command, Reply, reply, verbs};
 use crate::certificate::names::PersonName;
+use crate::config::ca::Ca;
 use crate::config::trust::Trust;
 use crate::desk::Desk;
+use crate::desk::reload::By;
 use crate::desk::request::Asker;
+use crate::ledger::facts::Author;
 
 /// The desk and the public keys, behind the door.
 pub struct Counter {
@@ -16,6 +20,23 @@ pub struct Counter {
     pub desk: Desk,
     /// The public keys.
     pub trust: Trust,
+    /// `ca.toml`, as it was at the start.
+    pub ca: Arc<Ca>,
+}
+
+impl Orders for Counter {
+    async fn carry_out(self: Arc<Self>, order: Order, author: Author) -> Answer {
+        match order {
+            Order::Reload { change } => self.reload(By { author: Some(author), change }).await,
+        }
+    }
+}
+
+impl Counter {
+    /// Has people, hosts and policy read anew.
+    pub async fn reload(&self, by: By) -> Answer {
+        reply::reload::reloaded(self.desk.reload(&self.ca, by).await)
+    }
 }
 
 impl super::Commands for Counter {

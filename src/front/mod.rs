@@ -7,6 +7,7 @@
 //! - `session` turns the SSH library's callbacks into calls of [`Commands`], `channels` is its book
 //!   of what is open, `answer` the way back.
 //! - [`counter`] is where the door meets the desk: [`verbs`] reads words, [`reply`] has the voice.
+//! - [`control`] is the other way in, for operators on the CA's machine: a Unix socket.
 //! - `places` bounds how many connections there are and whose, `penalties` keeps out who fails too
 //!   often, [`descriptors`] leaves files for everybody else.
 //!
@@ -15,6 +16,7 @@
 
 mod answer;
 mod channels;
+pub mod control;
 pub mod counter;
 pub mod descriptors;
 mod doorman;

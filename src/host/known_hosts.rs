@@ -7,7 +7,7 @@ use crate::config::hosts::{Host, Hosts};
 use crate::config::trust::Trust;
 
 /// The door's line; then for each host one line a key, under all its names and addresses. Pools, whose
-/// machines come and go, and hosts of no known key are known by the host CA, and by it alone these.
+/// machines come and go, and hosts that are declared to show a host certificate are known by the host CA.
 pub fn known_hosts(trust: &Trust, hosts: &Hosts) -> String {
     let mut out = trust.known_hosts();
     for host in hosts.iter() {
@@ -15,7 +15,7 @@ pub fn known_hosts(trust: &Trust, hosts: &Hosts) -> String {
         for key in &host.host_keys {
             out += &format!("{names} {}\n", line(key));
         }
-        if host.pool || host.host_keys.is_empty() {
+        if host.pool || host.host_certificate {
             for key in trust.host_cas() {
                 out += &format!("@cert-authority {names} {}\n", line(key));
             }

@@ -66,6 +66,9 @@ pub struct Terms {
     pub source_address: Vec<Cidr>,
     /// The one command a certificate may run.
     pub force_command: Option<String>,
+    /// The one kind of key that is certified, `own-key` or `made-by-ca`, where that is a term.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<String>,
 }
 
 /// A ticket as its tracker showed it.
@@ -107,6 +110,9 @@ pub struct Granted {
     /// The principals.
     #[serde(with = "principals")]
     pub accounts: Vec<Principal>,
+    /// `LOGIN@HOST` of each, where the principals are bare account names and do not say the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
     /// The ticket, as seen.
     pub ticket: Option<Ticket>,
     /// The reason, as typed.
@@ -171,6 +177,24 @@ pub struct Text {
     pub sha256: Hash,
     /// Its length in bytes.
     pub bytes: u64,
+    /// Who had it read; `None` for a start or a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
+    /// What the change is called where it was agreed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
+}
+
+/// An operator, who ordered something on the CA's own machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The user id, which the kernel told.
+    pub uid: u32,
+    /// The name of that user on the CA's machine.
+    pub user: Option<String>,
+    /// Whom the client said it speaks for (`SUDO_USER`): a claim that nothing proves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<String>,
 }
 
 /// The facts of a `lost` entry.

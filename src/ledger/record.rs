@@ -116,28 +116,56 @@ impl Ledger {
         answer.await.map_err(|_| Fault::Ending)?
     }
 
+    /// Records several certificates, each of which can fail alone, and has them signed. All are submitted
+    /// before the first is waited for.
+    pub async fn issue_all(&self, all: Vec<Unsigned>) -> Vec<Result<Certificate, Fault>> {
+        let mut answers = Vec::with_capacity(all.len());
+        for unsigned in all {
+            let (reply, answer) = oneshot::channel();
+            answers
+                .push(self.submit(Submission::Issue(Box::new(unsigned), reply)).map(|()| answer));
+        }
+        let mut certificates = Vec::with_capacity(answers.len());
+        for answer in answers {
+            certificates.push(match answer {
+                Ok(answer) => answer.await.unwrap_or(Err(Fault::Ending)),
+                Err(fault) => Err(fault),
+            });
+        }
+        certificates
+    }
+
     /// Records an entry that nobody signs; its index when it is durable.
     pub async fn append(&self, kind: Kind, facts: Vec<u8>) -> Result<u64, Fault> {
+        self.append_all(vec![(kind, facts)]).await
+    }
+
+    /// Records entries that nobody signs, all of them or none; the first one's index when they are durable.
+    pub async fn append_all(&self, entries: Vec<(Kind, Vec<u8>)>) -> Result<u64, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.submit_entry(kind, facts, reply)?;
+        self.submit_entries(entries, reply)?;
         answer.await.map_err(|_| Fault::Ending)?
     }
 
     /// Records an entry without waiting for it.
     pub fn append_later(&self, kind: Kind, facts: Vec<u8>) -> Result<(), Fault> {
-        self.submit_entry(kind, facts, oneshot::channel().0)
+        self.submit_entries(vec![(kind, facts)], oneshot::channel().0)
     }
 
     /// What would stand in the ledger for ever, and no verifier would take, does not get there.
-    fn submit_entry(&self, kind: Kind, facts: Vec<u8>, reply: Reply<u64>) -> Result<(), Fault> {
+    fn submit_entries(
+        &self,
+        entries: Vec<(Kind, Vec<u8>)>,
+        reply: Reply<u64>,
+    ) -> Result<(), Fault> {
         let bug = |what: &str| Err(Fault::Store(StoreError(what.to_owned())));
-        if kind == Kind::Certificate {
+        if entries.iter().any(|(kind, _)| *kind == Kind::Certificate) {
             return bug("a certificate is issued, not appended");
         }
-        if facts.len() > facts::MAX {
+        if entries.iter().any(|(_, facts)| facts.len() > facts::MAX) {
             return bug("facts of more than 64 KiB");
         }
-        self.submit(Submission::Append(kind, facts, reply))
+        self.submit(Submission::Append(entries, reply))
     }
 
     /// Returns when the writer has taken its turn: it lives, whatever its disk does. A writer that

@@ -128,6 +128,7 @@ fn facts_of(says: &Granted) -> Certificate {
             source: "203.0.113.9".to_owned(),
             key: says.subject.clone(),
             accounts: says.principals.clone(),
+            targets: Vec::new(),
             ticket: Some(Ticket {
                 tracker: "desk".to_owned(),
                 id: "OPS-7".to_owned(),
@@ -147,6 +148,7 @@ fn facts_of(says: &Granted) -> Certificate {
                 extensions: says.extensions.clone(),
                 source_address: says.source_address.clone(),
                 force_command: says.force_command.clone(),
+                delivery: None,
             },
             period: 3600,
             grant_ends: says.key_id.end,

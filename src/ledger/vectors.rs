@@ -92,6 +92,8 @@ fn asked(bare: bool) -> Facts {
         ttl: None,
         period: None,
         offer: None,
+        deliveries: Vec::new(),
+        within: None,
     }
 }
 
@@ -124,10 +126,15 @@ fn draft(bare: bool) -> Unsigned {
 
 /// The facts of the five entries as this version writes them.
 fn facts_of_today() -> [Vec<u8>; 5] {
-    let text = Text { sha256: Hash::of(POLICY.as_bytes()), bytes: POLICY.len() as u64 };
+    let text = Text {
+        sha256: Hash::of(POLICY.as_bytes()),
+        bytes: POLICY.len() as u64,
+        author: None,
+        change: None,
+    };
     let policy = facts::write(Kind::Policy, [0x10; 16], NOW, NODE, &text).unwrap();
     let (first, second) = (draft(false), draft(true));
-    let grants = [&first, &second].map(|unsigned| unsigned.grant_facts().to_vec());
+    let grants = [&first, &second].map(|unsigned| unsigned.grant_facts().unwrap().to_vec());
     let [grant_1, grant_3] = grants;
     [policy, grant_1, first.into_parts().2, grant_3, second.into_parts().2]
 }

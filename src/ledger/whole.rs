@@ -161,6 +161,8 @@ impl Whole {
             ttl: None,
             period: None,
             offer: None,
+            deliveries: Vec::new(),
+            within: None,
         };
         let Decision::Granted(grant) = decide(&self.policy, &facts) else {
             panic!("the test's policy does not grant");

@@ -35,8 +35,8 @@ use crate::signer::protocol::MAX_BATCH;
 pub(super) enum Submission {
     /// A grant and the certificate under it, then a signature.
     Issue(Box<Unsigned>, Reply<Certificate>),
-    /// An entry that nobody signs.
-    Append(Kind, Vec<u8>, Reply<u64>),
+    /// Entries that nobody signs: all of them, or none.
+    Append(Vec<(Kind, Vec<u8>)>, Reply<u64>),
     /// Nothing: whoever asks wants to see that the writer gets to it.
     Ping(oneshot::Sender<()>),
 }
@@ -160,14 +160,16 @@ impl Writer {
         let failed = |why: &StoreError| Fault::Store(StoreError(why.0.clone()));
         match submission {
             Submission::Ping(reply) => drop(reply.send(())),
-            Submission::Append(kind, facts, reply) => {
-                let leaf = Leaf::other(kind, &facts);
-                if let Err(why) = self.store.insert(first, &leaf, None, &facts) {
-                    answer(reply, Err(failed(&why)));
-                    return Err(why);
+            Submission::Append(entries, reply) => {
+                for (kind, facts) in entries {
+                    let (index, leaf) = (self.edge.size(), Leaf::other(kind, &facts));
+                    if let Err(why) = self.store.insert(index, &leaf, None, &facts) {
+                        answer(reply, Err(failed(&why)));
+                        return Err(why);
+                    }
+                    self.edge.append(leaf.hash());
+                    told.push((index, kind, facts));
                 }
-                self.edge.append(leaf.hash());
-                told.push((first, kind, facts));
                 made.push(Made::Other(first, reply));
             }
             Submission::Issue(unsigned, reply) => {
@@ -180,13 +182,16 @@ impl Writer {
                     answer(reply, Err(fault));
                     return Ok(());
                 }
-                let grant_facts = unsigned.grant_facts().to_vec();
-                let grant = Leaf::other(Kind::Grant, &grant_facts);
-                match self.enter_certificate(*unsigned, &grant, &grant_facts, first) {
+                let grant = unsigned
+                    .grant_facts()
+                    .map(|facts| (Leaf::other(Kind::Grant, facts), facts.to_vec()));
+                match self.enter_certificate(*unsigned, grant.as_ref(), first) {
                     Ok(Ok(recorded)) => {
-                        self.edge.append(grant.hash());
+                        if let Some((leaf, facts)) = grant {
+                            self.edge.append(leaf.hash());
+                            told.push((first, Kind::Grant, facts));
+                        }
                         self.edge.append(recorded.leaf().hash());
-                        told.push((first, Kind::Grant, grant_facts));
                         told.push((recorded.index(), Kind::Certificate, recorded.facts().to_vec()));
                         made.push(Made::Certificate(Box::new(recorded), reply));
                     }
@@ -201,17 +206,18 @@ impl Writer {
         Ok(())
     }
 
-    /// A grant and its certificate in one savepoint: both or neither.
+    /// A grant, if it has no leaf yet, and its certificate in one savepoint: both or neither.
     fn enter_certificate(
         &self,
         unsigned: Unsigned,
-        grant: &Leaf,
-        grant_facts: &[u8],
+        grant: Option<&(Leaf, Vec<u8>)>,
         first: u64,
     ) -> Result<Result<Recorded, Flaw>, StoreError> {
         self.store.begin_entry()?;
-        self.store.insert(first, grant, None, grant_facts)?;
-        match Recorded::number(unsigned, first + 1, &self.keys) {
+        if let Some((leaf, facts)) = grant {
+            self.store.insert(first, leaf, None, facts)?;
+        }
+        match Recorded::number(unsigned, first + u64::from(grant.is_some()), &self.keys) {
             Ok(recorded) => {
                 self.store.insert(
                     recorded.index(),
@@ -287,8 +293,8 @@ impl Nodes for Writer {
 impl Submission {
     fn bytes(&self) -> usize {
         match self {
-            Self::Issue(unsigned, _) => 2 * unsigned.grant_facts().len() + 1024,
-            Self::Append(_, facts, _) => facts.len(),
+            Self::Issue(unsigned, _) => unsigned.len() + 1024,
+            Self::Append(entries, _) => entries.iter().map(|(_, facts)| facts.len()).sum(),
             Self::Ping(_) => 0,
         }
     }
@@ -296,7 +302,7 @@ impl Submission {
     pub(super) fn fail(self, fault: Fault) {
         match self {
             Self::Issue(_, reply) => answer(reply, Err(fault)),
-            Self::Append(_, _, reply) => answer(reply, Err(fault)),
+            Self::Append(_, reply) => answer(reply, Err(fault)),
             Self::Ping(reply) => drop(reply.send(())),
         }
     }

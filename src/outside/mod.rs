@@ -1,6 +1,8 @@
 //! What is outside: one small trait each, its contract in its comment, one file an implementation.
 
 #[cfg(feature = "desk")]
+pub mod agent;
+#[cfg(feature = "desk")]
 pub mod clock;
 pub mod manager;
 #[cfg(feature = "desk")]

@@ -29,6 +29,7 @@ mod production;
 mod promises;
 mod promotion;
 mod readme;
+mod reload;
 mod rollback;
 mod rotation;
 mod site;

@@ -10,7 +10,7 @@ use hallpass::host::known_hosts;
 use crate::{Stop, print};
 
 pub(crate) fn config(path: &Path, name: &str, keep: &[Kept]) -> Result<(), Stop> {
-    let Config { ca, deciding } = Config::load(path)?;
+    let Config { ca, deciding, .. } = Config::load(path)?;
     let hosts = &deciding.hosts;
     let host = hosts.find(name).ok_or_else(|| format!("there is no host {name:?}"))?;
     print(&config::file(&Trust::load(&ca)?, hosts, host, keep)?);
@@ -21,7 +21,7 @@ pub(crate) fn config(path: &Path, name: &str, keep: &[Kept]) -> Result<(), Stop>
 }
 
 pub(crate) fn known_hosts(path: &Path) -> Result<(), Stop> {
-    let Config { ca, deciding } = Config::load(path)?;
+    let Config { ca, deciding, .. } = Config::load(path)?;
     print(&known_hosts::known_hosts(&Trust::load(&ca)?, &deciding.hosts));
     Ok(())
 }

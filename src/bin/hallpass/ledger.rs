@@ -1,10 +1,11 @@
-//! `ledger verify` and `ledger export`.
+//! `ledger verify`, `ledger export` and `ledger text`.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
 use hallpass::config::ca::Ca;
+use hallpass::config::snapshot::{hex, kept, unhex};
 use hallpass::config::trust::Trust;
 use hallpass::ledger::checkpoint::Checkpoint;
 use hallpass::ledger::export;
@@ -94,5 +95,19 @@ pub(crate) fn write_export(path: &Path) -> Result<(), Stop> {
     let store = Store::open_to_read(&ca.ledger.database)?;
     let written = export::write(&store, &checkpoint, &mut std::io::stdout().lock())?;
     say(&format!("exported {}", count(written, "entry", "entries")));
+    Ok(())
+}
+
+/// A text that decided once, by the hash that certificates' facts name.
+pub(crate) fn text(path: &Path, hash: &str) -> Result<(), Stop> {
+    let texts = Ca::load(path)?.ledger.texts();
+    let wanted = unhex(hash).ok_or_else(|| format!("{hash:?} is no SHA-256"))?;
+    let Some(text) = kept(&texts, wanted) else {
+        return Err(Stop::Failed(format!(
+            "{} is not there; a backup may have it",
+            texts.join(hex(wanted)).display()
+        )));
+    };
+    print(&String::from_utf8_lossy(&text));
     Ok(())
 }

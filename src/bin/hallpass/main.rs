@@ -1,5 +1,6 @@
 //! `hallpass`: serve, and the operator's command line.
 
+mod control;
 mod health;
 mod host;
 mod keys;
@@ -23,8 +24,10 @@ use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 enum Stop {
     /// Something is not as it should be: configuration, ledger, files.
     Failed(String),
-    /// The ledger is not what was signed.
+    /// The answer is no, or the ledger is not what was signed; it was said.
     Invalid,
+    /// Something broke; it was said.
+    Told,
 }
 
 impl<E: Display> From<E> for Stop {
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
             ledger::verify(&at.config, export.as_deref(), signer_config.as_deref())
         }
         Verb::Ledger(LedgerVerb::Export(at)) => ledger::write_export(&at.config),
+        Verb::Ledger(LedgerVerb::Text { hash, at }) => ledger::text(&at.config, &hash),
         Verb::Ledger(LedgerVerb::Recover(words)) => recover::recover(&words),
         Verb::Ledger(LedgerVerb::Emergency { certificate, reason, at }) => {
             recover::emergency(&at.config, &certificate, &reason)
@@ -80,10 +84,12 @@ fn main() -> ExitCode {
         Verb::Backup { dir, at } => recover::backup(&at.config, &dir),
         Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
         Verb::Health(at) => health::health(&at.config),
+        Verb::Reload { change, at } => control::reload(&at.config, change),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Invalid) => ExitCode::from(1),
+        Err(Stop::Told) => ExitCode::from(75),
         Err(Stop::Failed(why)) => {
             eprintln!("hallpass: {why}");
             ExitCode::from(75)

@@ -8,6 +8,7 @@ use hallpass::config::edit::{NewHost, NewPerson, add_host, add_person};
 use hallpass::config::init::{Init, init};
 use hallpass::config::trust::{Part, Trust};
 use hallpass::config::{Config, ConfigError};
+use hallpass::desk::self_test::self_test;
 use hallpass::ledger::reserve;
 use hallpass::ledger::store::Store;
 use hallpass::outside::clock::{Clock as _, SystemClock};
@@ -41,7 +42,7 @@ pub(crate) fn make(words: InitWords) -> Result<(), Stop> {
 
 pub(crate) fn check(path: &Path) -> Result<(), Stop> {
     let config = Config::load(path)?;
-    let Config { ca, deciding } = &config;
+    let Config { ca, deciding, .. } = &config;
     let (people, hosts, policy) =
         (deciding.people.iter().count(), deciding.hosts.iter().count(), &deciding.policy);
     say(&format!(
@@ -59,6 +60,10 @@ pub(crate) fn check(path: &Path) -> Result<(), Stop> {
             offer.terms().period
         ));
     }
+    for path in &deciding.unread {
+        say(&format!("{} is not read: it ends in neither .toml nor .json", path.display()));
+    }
+    self_test(deciding, SystemClock.now())?;
     check_secrets(ca)?;
     check_disk(ca)?;
     warn_of_emergency_key(ca);
@@ -131,7 +136,7 @@ pub(crate) fn person(path: &Path, mut new: NewPerson, files: &[PathBuf]) -> Resu
     new.keys = public_keys(files)?;
     add_person(&ca, &new)?;
     say(&format!(
-        "added {} with {}; a running hallpass serve has to be started again",
+        "added {} with {}; it counts from hallpass reload on",
         new.name,
         count(new.keys.len(), "key", "keys")
     ));
@@ -143,7 +148,7 @@ pub(crate) fn host(path: &Path, mut new: NewHost, files: &[PathBuf]) -> Result<(
     let ca = Ca::load(path)?;
     new.host_keys = public_keys(files)?;
     add_host(&ca, &new)?;
-    say(&format!("added {}; a running hallpass serve has to be started again", new.name));
+    say(&format!("added {}; it counts from hallpass reload on", new.name));
     first_trust(&ca)?;
     Ok(())
 }

@@ -12,7 +12,10 @@ use hallpass::config::trust::Trust;
 use hallpass::config::{Config, Deciding};
 use hallpass::desk::Desk;
 use hallpass::desk::in_force::InForce;
+use hallpass::desk::reload::By;
+use hallpass::desk::self_test::self_test;
 use hallpass::desk::state::State;
+use hallpass::front::control::{Answer, Control};
 use hallpass::front::counter::Counter;
 use hallpass::front::{self, Listener};
 use hallpass::ledger::note::{NoteKey, SignatureType};
@@ -31,7 +34,8 @@ use crate::{Stop, say};
 
 pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
     let manager = Manager::from_env().map_err(|why| format!("the service manager: {why}"))?;
-    let Config { ca, deciding } = Config::load(path)?;
+    let Config { ca, deciding, read } = Config::load(path)?;
+    let ca = Arc::new(ca);
     let trust = Trust::load(&ca)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     journal();
@@ -53,8 +57,17 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
             format!("{}: {why}; does another hallpass serve there?", listen.join(", "))
         })?;
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
-        let desk = Arc::new(Counter { desk, trust });
-        desk.desk.record_texts().await?;
+        let socket = ca.control_socket();
+        let control = Control::bind(&socket)
+            .map_err(|why| format!("the operator's socket {}: {why}", socket.display()))?;
+        let desk = Arc::new(Counter { desk, trust, ca: Arc::clone(&ca) });
+        if let Err(why) = self_test(&desk.desk.in_force.now(), desk.desk.clock.now()) {
+            tracing::error!(%why, "some requests will be faults");
+        }
+        desk.desk.record_start(&ca, &read).await?;
+        drop(read);
+        tokio::spawn(control.run(Arc::clone(&desk)));
+        tokio::spawn(reload_on_signal(Arc::clone(&desk)));
         let tended = Arc::clone(&desk);
         tokio::spawn(async move {
             loop {
@@ -199,6 +212,20 @@ fn journal() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+}
+
+/// SIGHUP is a reload whose answer is in the journal alone.
+async fn reload_on_signal(desk: Arc<Counter>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => {
+            while hangup.recv().await.is_some() {
+                let Answer { said, .. } = desk.reload(By::default()).await;
+                tracing::info!(said = said.join("; "), "SIGHUP");
+            }
+        }
+        Err(why) => tracing::error!(%why, "no signal handler: reload with hallpass reload"),
+    }
 }
 
 /// SIGTERM or an interrupt from the terminal.

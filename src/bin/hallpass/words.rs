@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
 use hallpass::host::config::Kept;
+use hallpass::desk::reload::Change;
 
 #[derive(Parser)]
 #[command(
@@ -27,6 +28,14 @@ pub(crate) enum Verb {
     Serve(At),
     /// Say what was understood, or the error with file, line and column
     Check(At),
+    /// Have the daemon read people, hosts and policy anew; returns when they decide
+    Reload {
+        /// What the change is called: a ticket, a commit
+        #[arg(long, value_name = "ID")]
+        change: Option<Change>,
+        #[command(flatten)]
+        at: At,
+    },
     /// Add people to people.toml
     #[command(subcommand)]
     Person(PersonVerb),
@@ -189,6 +198,13 @@ pub(crate) enum LedgerVerb {
     },
     /// Write the ledger as JSON lines
     Export(At),
+    /// Print the policy, people or hosts that a hash in the ledger stands for
+    Text {
+        /// The hash, in base64 or as sha256sum prints it
+        hash: String,
+        #[command(flatten)]
+        at: At,
+    },
     /// Begin a new generation after entries were lost
     Recover(RecoverWords),
     /// Tell the ledger of a certificate that the emergency key signed while the CA was dead

@@ -26,7 +26,7 @@ pub(super) const KNOWN_HOSTS_HELP: &str = "\
 usage: ssh ca known-hosts [--json]
 
 Prints known_hosts lines: this CA's door, the keys of every host, and the host CA for pools and for hosts
-whose keys are not declared.
+that show a host certificate.
 
   ssh ca known-hosts > ~/.ssh/known_hosts.hallpass
 ";

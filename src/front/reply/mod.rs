@@ -2,6 +2,7 @@
 //! reads goes to stderr as `hallpass: ...`, lower case, no full stop, and `hint:` says what is next.
 
 pub mod host;
+pub mod reload;
 
 use serde_json::{Value, json};
 

@@ -198,6 +198,7 @@ fn facts_of(now: UnixTime, subject: &KeyData) -> Certificate {
             source: "203.0.113.9".to_owned(),
             key: fingerprint(subject),
             accounts: ["deploy@web01", "deploy@web02"].map(|name| name.parse().unwrap()).into(),
+            targets: Vec::new(),
             ticket: Some(Ticket {
                 tracker: "desk".to_owned(),
                 id: "OPS-7".to_owned(),
@@ -217,6 +218,7 @@ fn facts_of(now: UnixTime, subject: &KeyData) -> Certificate {
                 extensions,
                 source_address: vec!["203.0.113.0/24".parse().unwrap()],
                 force_command: None,
+                delivery: None,
             },
             period: 3600,
             grant_ends: now.plus(Span::secs(3600)),

@@ -1,0 +1,246 @@
+//! The files that decide, as they were at one moment: whole, or not at all.
+//!
+//! A deployment rewrites policy, people and hosts one after the other, in place or by rename, and nothing
+//! in a file says that it is finished. So each file is opened once and must be the same after it was read
+//! as before, and all of them are read twice and must be equal. What that cannot tell apart, a writer
+//! that pauses between two chunks or between two files, [`super::sums`] can.
+
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::ca::Ca;
+use super::{ConfigError, sums};
+use crate::ledger::tree::Hash;
+
+/// Policy, people and hosts as text, and what lay beside them and was not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// `policy.cedar`.
+    pub policy: Text,
+    /// `people.toml`, then `people.d` by name.
+    pub people: Vec<Text>,
+    /// `hosts.toml`, then `hosts.d` by name.
+    pub hosts: Vec<Text>,
+    /// Files in `people.d` and `hosts.d` that are neither TOML nor JSON.
+    pub unread: Vec<PathBuf>,
+}
+
+/// A file and its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Where it is, for errors.
+    pub path: PathBuf,
+    /// What it is called in the text that is hashed: `people.toml`, `people.d/10-sre.toml`.
+    pub name: String,
+    /// What it says.
+    pub text: String,
+}
+
+impl Snapshot {
+    /// Reads everything that decides.
+    pub fn take(ca: &Ca) -> Result<Self, ConfigError> {
+        let mut first = Self::read(ca)?;
+        for _ in 0..TRIES {
+            let second = Self::read(ca)?;
+            match (first, second) {
+                (Some(first), Some(second)) if first == second => {
+                    if let Some(list) = &ca.files.sums {
+                        sums::check(list, &first)?;
+                    }
+                    return Ok(first);
+                }
+                (_, second) => first = second,
+            }
+        }
+        Err(ConfigError::new("the files are being changed: try again when that is done"))
+    }
+
+    /// Reads each file once; `None` if one changed meanwhile.
+    fn read(ca: &Ca) -> Result<Option<Self>, ConfigError> {
+        let files = &ca.files;
+        let mut unread = Vec::new();
+        let people = [vec![files.people.clone()], beside(&files.people, &mut unread)?].concat();
+        let hosts = [vec![files.hosts.clone()], beside(&files.hosts, &mut unread)?].concat();
+        let all = |main: &Path, paths: Vec<PathBuf>| {
+            let texts = paths.into_iter().map(|path| Text::read(main, path));
+            texts.collect::<Result<Option<Vec<_>>, _>>()
+        };
+        let policy = Text::read(&files.policy, files.policy.clone())?;
+        let (people, hosts) = (all(&files.people, people)?, all(&files.hosts, hosts)?);
+        Ok(match (policy, people, hosts) {
+            (Some(policy), Some(people), Some(hosts)) => {
+                Some(Self { policy, people, hosts, unread })
+            }
+            _ => None,
+        })
+    }
+
+    /// Every file.
+    pub fn texts(&self) -> impl Iterator<Item = &Text> {
+        std::iter::once(&self.policy).chain(&self.people).chain(&self.hosts)
+    }
+
+    /// The three texts that are hashed, named in every certificate's facts, and kept.
+    pub fn framed(&self) -> [String; 3] {
+        [self.policy.text.clone(), framed(&self.people), framed(&self.hosts)]
+    }
+
+    /// Keeps the three texts in a folder, each under its hash, durably: what a hash in the ledger stands
+    /// for can be looked up for as long as they are there.
+    pub fn keep(&self, dir: &Path) -> Result<(), ConfigError> {
+        let say = |why: std::io::Error| ConfigError::in_file(dir, &why.to_string());
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(say)?;
+        let mut new = false;
+        for text in self.framed() {
+            let path = dir.join(hex(Hash::of(text.as_bytes())));
+            // One that a crash cut short is not what its name says.
+            if std::fs::read(&path).is_ok_and(|kept| kept == text.as_bytes()) {
+                continue;
+            }
+            let written = path.with_extension("new");
+            let mut file = OpenOptions::new();
+            let file = file.write(true).create(true).truncate(true).mode(0o600).open(&written);
+            let done = file.and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()?;
+                std::fs::rename(&written, &path)
+            });
+            done.map_err(say)?;
+            new = true;
+        }
+        if new { File::open(dir).and_then(|dir| dir.sync_all()).map_err(say) } else { Ok(()) }
+    }
+}
+
+/// A kept text by its hash: `None` if it is not there, or is not what its name says.
+pub fn kept(dir: &Path, hash: Hash) -> Option<Vec<u8>> {
+    std::fs::read(dir.join(hex(hash))).ok().filter(|text| Hash::of(text) == hash)
+}
+
+/// A hash as `sha256sum` prints it.
+pub fn hex(hash: Hash) -> String {
+    hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A hash as `sha256sum` prints it, or as the ledger does.
+pub fn unhex(text: &str) -> Option<Hash> {
+    if text.len() != 64 {
+        return Hash::from_base64(text);
+    }
+    let mut hash = [0; 32];
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    text.bytes().all(|b| b.is_ascii_hexdigit()).then_some(Hash(hash))
+}
+
+/// One file stands for itself, so that `sha256sum people.toml` is its hash. Several are framed:
+///
+/// ```text
+/// hallpass.files v1
+/// people.toml 120
+/// <120 bytes>
+/// people.d/10-sre.toml 80
+/// <80 bytes>
+/// ```
+///
+/// with a line feed after each file's bytes. No TOML begins like that.
+fn framed(texts: &[Text]) -> String {
+    if let [alone] = texts {
+        return alone.text.clone();
+    }
+    let mut all = String::from("hallpass.files v1\n");
+    for Text { name, text, .. } in texts {
+        all += &format!("{name} {}\n{text}\n", text.len());
+    }
+    all
+}
+
+/// The folder of further files: `people.d` beside `people.toml`.
+pub fn folder(main: &Path) -> PathBuf {
+    main.with_extension("d")
+}
+
+/// The further files of a kind, by name. What an editor or a deployment leaves for a moment (hidden
+/// files, `*.new`, `*~`) is passed over; what else is no TOML or JSON is told.
+fn beside(main: &Path, unread: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>, ConfigError> {
+    let dir = folder(main);
+    let say = |why: std::io::Error| ConfigError::in_file(&dir, &why.to_string());
+    let entries = match std::fs::read_dir(&dir) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(say)?,
+    };
+    safe(&dir, &std::fs::metadata(&dir).map_err(say)?)?;
+    let mut found = BTreeSet::new();
+    for entry in entries {
+        let name = entry.map_err(say)?.file_name();
+        let Some(name) = name.to_str() else {
+            let what = format!("{name:?} in it is not UTF-8");
+            return Err(ConfigError::in_file(&dir, &what));
+        };
+        if name.starts_with('.') || name.ends_with('~') || name.ends_with(".new") {
+            continue;
+        }
+        let read = name.ends_with(".toml") || name.ends_with(".json");
+        match read {
+            true => drop(found.insert(name.to_owned())),
+            false => unread.push(dir.join(name)),
+        }
+    }
+    unread.sort();
+    Ok(found.into_iter().map(|name| dir.join(name)).collect())
+}
+
+impl Text {
+    /// Reads a file that is as long and as old afterwards as before; `None` if it is not.
+    fn read(main: &Path, path: PathBuf) -> Result<Option<Self>, ConfigError> {
+        let beside = main.parent().and_then(|dir| path.strip_prefix(dir).ok());
+        let name = beside.unwrap_or(&path).display().to_string();
+        Ok(steady(&path)?.map(|text| Self { path, name, text }))
+    }
+}
+
+/// The text of a regular file; `None` if it changed while it was read.
+pub(super) fn steady(path: &Path) -> Result<Option<String>, ConfigError> {
+    let say = |why: std::io::Error| ConfigError::in_file(path, &why.to_string());
+    // A FIFO must not make the daemon wait. Links are followed: deployments are made of them.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let open = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = open.map_err(say)?;
+    let before = file.metadata().map_err(say)?;
+    if !before.is_file() {
+        return Err(ConfigError::in_file(path, "is not a regular file"));
+    }
+    safe(path, &before)?;
+    if before.len() > LONGEST {
+        return Err(ConfigError::in_file(path, "is longer than 64 MiB"));
+    }
+    let mut bytes = Vec::new();
+    (&file).take(LONGEST + 1).read_to_end(&mut bytes).map_err(say)?;
+    let after = file.metadata().map_err(say)?;
+    let same = |seen: fn(&Metadata) -> [i64; 4]| seen(&before) == seen(&after);
+    let whole = u64::try_from(bytes.len()).is_ok_and(|length| length == after.len());
+    if !whole || !same(|meta| [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()]) {
+        return Ok(None);
+    }
+    let text = String::from_utf8(bytes);
+    text.map(Some).map_err(|why| ConfigError::in_file(path, &format!("is not UTF-8: {why}")))
+}
+
+/// What anybody on the machine can write decides nothing here.
+fn safe(path: &Path, meta: &Metadata) -> Result<(), ConfigError> {
+    if meta.mode() & 0o002 != 0 {
+        let what = "everybody on this machine can write it, and it decides who gets in: chmod o-w";
+        return Err(ConfigError::in_file(path, what));
+    }
+    Ok(())
+}
+
+/// How often files that change are read again.
+const TRIES: usize = 5;
+
+/// The longest file.
+const LONGEST: u64 = 64 * 1024 * 1024;

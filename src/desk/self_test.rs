@@ -1,0 +1,97 @@
+//! Decisions made for nobody, to see that new files can be decided by at all: a policy may pass every
+//! check and still fail when it is evaluated.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::collect::person_facts;
+use crate::certificate::names::{Login, RequestId, TicketId};
+use crate::certificate::time::UnixTime;
+use crate::config::Deciding;
+use crate::config::hosts::{Host, Principals};
+use crate::config::people::{Person, PersonKind};
+use crate::decide::facts::{Account, Facts, Ticket, TicketState};
+use crate::decide::{Decision, decide};
+
+/// Decides for people of different groups about accounts of different kinds of hosts, with a ticket and
+/// without: at most 64 times. Whether the answer is yes or no does not matter; that there is one does.
+pub fn self_test(deciding: &Deciding, now: UnixTime) -> Result<usize, String> {
+    // The first of each kind.
+    let (mut people, mut accounts) = (BTreeMap::new(), BTreeMap::new());
+    for person in deciding.people.iter() {
+        people.entry((person.kind == PersonKind::Service, &person.groups)).or_insert(person);
+    }
+    for host in deciding.hosts.iter() {
+        for login in &host.accounts {
+            let kind = (&host.tags, &host.owner, host.pool, login);
+            accounts.entry(kind).or_insert((host, login));
+        }
+    }
+    let people: Vec<&Person> = people.into_values().take(MOST).collect();
+    let accounts: Vec<(&Host, &Login)> = accounts.into_values().take(MOST).collect();
+    let mut decided = 0;
+    for at in 0..people.len().max(accounts.len()) {
+        let person = people.get(at.checked_rem(people.len()).unwrap_or(0));
+        let account = accounts.get(at.checked_rem(accounts.len()).unwrap_or(0));
+        let (Some(person), Some((host, login))) = (person, account) else { break };
+        for ticket in [None, ticket(person)] {
+            let facts = facts(person, host, login, ticket, now);
+            if let Decision::Fault(why) = decide(&deciding.policy, &facts) {
+                let (person, host) = (&person.name, &host.name);
+                return Err(format!(
+                    "tried out, the policy fails for {person} and {login}@{host}: {why}"
+                ));
+            }
+            decided += 1;
+        }
+    }
+    Ok(decided)
+}
+
+fn facts(
+    person: &Person,
+    host: &Host,
+    login: &Login,
+    ticket: Option<Ticket>,
+    now: UnixTime,
+) -> Facts {
+    Facts {
+        request: RequestId::from_random(0),
+        now,
+        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        person: person_facts(person),
+        account: Account {
+            login: login.clone(),
+            host: host.name.clone(),
+            pool: host.pool,
+            bare: host.principals == Principals::Bare,
+            owner: host.owner.clone(),
+            tags: host.tags.clone(),
+        },
+        ticket,
+        reason: None,
+        ttl: None,
+        period: None,
+        offer: None,
+        deliveries: Vec::new(),
+        within: None,
+    }
+}
+
+/// An open ticket of the person's own.
+fn ticket(person: &Person) -> Option<Ticket> {
+    Some(Ticket {
+        tracker: "tickets".to_owned(),
+        id: "SELF-TEST".parse::<TicketId>().ok()?,
+        state: TicketState::Open,
+        said: "open".to_owned(),
+        title: String::new(),
+        assignee: Some(person.name.clone()),
+        priority: None,
+        labels: BTreeSet::new(),
+        hosts: BTreeSet::new(),
+    })
+}
+
+/// How many kinds of people, and of accounts, are tried out.
+const MOST: usize = 32;

@@ -1,0 +1,36 @@
+//! What an operator is told of a reload.
+
+use crate::desk::reload::{NotReloaded, Reloaded};
+use crate::front::control::Answer;
+
+/// Puts a reload into words.
+pub fn reloaded(done: Result<Reloaded, NotReloaded>) -> Answer {
+    let old = "what decided before goes on deciding".to_owned();
+    match done {
+        Ok(Reloaded { changed, deciding, restart }) => {
+            let what = match changed.as_slice() {
+                [] => "nothing has changed".to_owned(),
+                changed => format!("changed, and deciding from now on: {}", changed.join(", ")),
+            };
+            let unread = deciding.unread.iter();
+            let unread = unread.map(|path| {
+                format!("{} is not read: it ends in neither .toml nor .json", path.display())
+            });
+            let restart =
+                restart.then(|| "ca.toml has changed: that counts from the next start".to_owned());
+            Answer::ok(std::iter::once(what).chain(unread).chain(restart).collect())
+        }
+        Err(NotReloaded::Refused(why)) => {
+            let mut answer = Answer::refused(why);
+            answer.said.push(old);
+            answer.hint = Some("mend it, and run hallpass reload again".to_owned());
+            answer
+        }
+        Err(NotReloaded::Fault(why)) => {
+            let mut answer = Answer::fault(why);
+            answer.said.push(old);
+            answer.hint = Some("try again; the daemon's journal has the details".to_owned());
+            answer
+        }
+    }
+}
