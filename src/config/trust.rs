@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ssh_key::PublicKey;
+use ssh_key::public::KeyData;
 
 use super::ConfigError;
 use super::ca::Ca;
@@ -122,6 +123,15 @@ impl Trust {
         let others = self.others.iter().filter_map(|other| other.public.as_ref());
         let all = self.keys().into_iter().chain(others);
         all.filter(|key| !signing.contains(key)).map(PublicKey::to_bytes).collect()
+    }
+
+    /// Whether a key is one of the CA's own: SSH's, the ledger's or the signer's.
+    pub fn is_own(&self, key: &KeyData) -> bool {
+        let others = self.others.iter().filter_map(|other| other.public.as_ref());
+        let ledger = [&self.ledger, &self.signer].into_iter().chain(&self.ledger_before);
+        let raw = key.ed25519().map(|key| &key.0);
+        self.keys().into_iter().chain(others).any(|own| own.key_data() == key)
+            || ledger.map(VerifierKey::key).any(|own| Some(own) == raw)
     }
 
     /// The further keys of a role, as they are printed: all but the next user CA, which has its place.

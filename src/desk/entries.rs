@@ -117,7 +117,7 @@ impl Desk {
     }
 }
 
-fn salt() -> [u8; 16] {
+pub(super) fn salt() -> [u8; 16] {
     let mut salt = [0; 16];
     rand::rng().fill_bytes(&mut salt);
     salt

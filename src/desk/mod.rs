@@ -14,6 +14,7 @@
 
 mod collect;
 mod entries;
+pub mod host_certificate;
 pub mod in_force;
 mod journal;
 pub mod outcome;

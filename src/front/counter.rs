@@ -28,6 +28,10 @@ impl Orders for Counter {
     async fn carry_out(self: Arc<Self>, order: Order, author: Author) -> Answer {
         match order {
             Order::Reload { change } => self.reload(By { author: Some(author), change }).await,
+            Order::HostCertificate { says } => {
+                let recorded = self.desk.record_host_certificate(&says, &self.trust).await;
+                reply::host::recorded(recorded)
+            }
         }
     }
 }

@@ -23,12 +23,17 @@ die() {
 # sshd, for questions about its configuration. A machine that never booted has no host key.
 ask_sshd() { "$sshd" ${throwaway:+-h "$throwaway"} "$@"; }
 
-# What sshd does for an account from its next reload on: `would KEYWORD ACCOUNT`.
-would() {
-    ask_sshd -T -C "user=$2,host=localhost,addr=127.0.0.1" > "$new/would" 2> /dev/null ||
-        die "sshd -T fails for $2"
-    sed -n "s/^$1 //p" "$new/would"
+# Asks what sshd will do for each account from its next reload on.
+look() {
+    mkdir -p "$new/seen"
+    accounts | while read -r account; do
+        ask_sshd -T -C "user=$account,host=localhost,addr=127.0.0.1" > "$new/seen/$account" 2> "$new/why" ||
+            die "sshd -T fails for $account: $(cat "$new/why")"
+    done
 }
+
+# What was seen of that: `would KEYWORD ACCOUNT`.
+would() { sed -n "s/^$1 //p" "$new/seen/$2"; }
 
 # What an account has instead of ours, now or from before ours: `older KEYWORD OURS`.
 older() {
@@ -40,9 +45,11 @@ older() {
     done
 }
 
-# Whether sshd can read a list of revoked keys: 255 is for one that is missing or cut short.
+# Whether sshd can read a list of revoked keys. What does not begin as a KRL it takes for a list of public
+# keys; a KRL that is cut short lets nobody in.
 valid_krl() {
     [ -s "$1" ] || return 1
+    [ "$(head -c 6 "$1")" = SSHKRL ] || return 0
     status=0
     ssh-keygen -Q -f "$1" "$new/hallpass_user_ca.pub" > /dev/null 2>&1 || status=$?
     [ "$status" -ne 255 ]
@@ -117,7 +124,7 @@ begin() {
         throwaway=$new/host_key
     fi
     ask_sshd -t || die "sshd -t fails before anything is changed" "mend what it says first"
-    accounts | while read -r account; do would port "$account" > /dev/null; done
+    look
 }
 
 # What is older than hallpass here, and whether it may stay.
@@ -183,6 +190,7 @@ stage() {
 # Whether the drop-in decides, for each account.
 check_in_effect() {
     ask_sshd -t || die "sshd -t fails with the drop-in"
+    look
     accounts | while read -r account; do
         grep -v '^#' "$new/placed" | while read -r keyword value; do
             keyword=$(echo "$keyword" | tr '[:upper:]' '[:lower:]')

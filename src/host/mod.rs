@@ -1,8 +1,9 @@
 //! What servers and clients are given: the file that puts a server under the CA, the lines by which a
-//! client knows hosts. Text, made of names and public keys; no I/O.
+//! client knows hosts, host certificates. No I/O.
 
 pub mod config;
 pub mod known_hosts;
+pub mod sign;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -60,6 +60,7 @@ fn main() -> ExitCode {
             operate::host(&at.config, new, &host_key)
         }
         Verb::Host(HostVerb::Config { name, keep, at }) => host::config(&at.config, &name, &keep),
+        Verb::Host(HostVerb::Sign(words)) => host::sign(&words),
         Verb::KnownHosts(at) => host::known_hosts(&at.config),
         Verb::Trust(words) => operate::trust(&words),
         Verb::Ledger(LedgerVerb::Verify {

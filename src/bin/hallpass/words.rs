@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
-use hallpass::host::config::Kept;
+use hallpass::certificate::time::Span;
 use hallpass::desk::reload::Change;
+use hallpass::host::config::Kept;
 
 #[derive(Parser)]
 #[command(
@@ -158,6 +159,37 @@ pub(crate) enum HostVerb {
         #[command(flatten)]
         at: At,
     },
+    /// Sign a host certificate by the host CA, logged first, and print it
+    Sign(SignWords),
+}
+
+#[derive(Args)]
+pub(crate) struct SignWords {
+    /// The host: its name, an alias or an address
+    pub(crate) name: String,
+    /// A file with the server's public host key, as in /etc/ssh/ssh_host_ed25519_key.pub
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// How long it is good: 365d, 12h
+    #[arg(long = "for", value_name = "TIME", default_value = "365d", value_parser = life)]
+    pub(crate) life: Span,
+    /// Of a pool's machine: a name or address of its own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) also: Vec<String>,
+    /// The signer's configuration, where it is a service of its own
+    #[arg(long, value_name = "SIGNER.TOML")]
+    pub(crate) signer_config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+/// A length of time, in days too.
+fn life(text: &str) -> Result<Span, String> {
+    let Some(days) = text.strip_suffix('d') else {
+        return text.parse().map_err(|why| format!("{why}"));
+    };
+    let days: u32 = days.parse().map_err(|_| "not a number of days".to_owned())?;
+    Ok(Span::secs(u64::from(days) * 24 * 3600))
 }
 
 #[derive(Args)]

@@ -3,11 +3,13 @@
 use serde_json::json;
 
 use super::super::Reply;
+use super::super::control::Answer;
 use super::super::verbs::host::Give;
 use super::{exit, json_reply, say};
 use crate::certificate::safe::Safe;
 use crate::config::hosts::Hosts;
 use crate::config::trust::Trust;
+use crate::desk::host_certificate::NotRecorded;
 use crate::host::config::file;
 use crate::host::known_hosts::known_hosts;
 
@@ -52,6 +54,15 @@ pub fn give(give: &Give, trust: &Trust, hosts: &Hosts, as_json: bool) -> Reply {
         return json_reply(&json!({ "outcome": "ok", "text": text, "hint": hint }), exit::DONE);
     }
     Reply { stdout: text.into_bytes(), stderr: say(&[], Some(hint)), status: exit::DONE }
+}
+
+/// What became of a host certificate's entry, for the command that signs.
+pub fn recorded(recorded: Result<u64, NotRecorded>) -> Answer {
+    match recorded {
+        Ok(index) => Answer { artefact: Some(index.to_string()), ..Answer::ok(Vec::new()) },
+        Err(NotRecorded::Refused(why)) => Answer::refused(why.to_string()),
+        Err(NotRecorded::Fault(why)) => Answer::fault(why.to_string()),
+    }
 }
 
 fn no(why: &str, as_json: bool) -> Reply {
