@@ -118,7 +118,7 @@ begin() {
     mkdir -m 700 "$new" "$old"
     mkdir "$new/sshd_config.d" "$new/hallpass_principals"
     # Debian's sshd checks nothing without this folder, which the first start makes.
-    ! sshd -t 2>&1 | grep -q 'directory: /run/sshd$' || mkdir -m 755 /run/sshd
+    ! sshd -t 2>&1 | grep -q 'directory: /run/sshd' || mkdir -m 755 /run/sshd
     if sshd -t 2>&1 | grep -q 'no hostkeys available'; then
         ssh-keygen -q -t ed25519 -N '' -f "$new/host_key"
         throwaway=$new/host_key

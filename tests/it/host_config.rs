@@ -46,7 +46,7 @@ impl Server {
         let config = format!(
             "Include /etc/ssh/sshd_config.d/*.conf\nPort {port}\nListenAddress 127.0.0.1\nUsePAM no\n\
              StrictModes no\nLogLevel VERBOSE\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\n{more}"
+             KbdInteractiveAuthentication no\nSubsystem sftp internal-sftp\n{more}"
         );
         std::fs::write("/etc/ssh/sshd_config", config).unwrap();
         let mut server = Self { dir, port, sshd: None };
