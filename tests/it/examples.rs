@@ -191,7 +191,7 @@ fn cloud_init_puts_a_server_under_the_ca_at_its_first_boot() {
         "{ACCOUNT} seed=$1/var/lib/cloud/seed/nocloud; mkdir -p $seed; cp \"$3\" $seed/user-data
         echo 'instance-id: i-0abc' > $seed/meta-data
         echo 'datasource_list: [NoCloud]' > \"$1/etc/cloud/cloud.cfg.d/99-test.cfg\"
-        echo 'network: {{config: disabled}}' >> \"$1/etc/cloud/cloud.cfg.d/99-test.cfg\""
+        printf 'network: {{config: disabled}}\\nlocale: false\\n' >> \"$1/etc/cloud/cloud.cfg.d/99-test.cfg\""
     );
     let words = [at("old.pub"), at("user-data")];
     let machine = Machine::boot_prepared(
