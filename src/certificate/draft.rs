@@ -188,6 +188,11 @@ impl Unsigned {
         self.grant_facts.as_deref()
     }
 
+    /// The facts of the certificate.
+    pub fn facts(&self) -> &[u8] {
+        &self.facts
+    }
+
     /// How many bytes of facts there are.
     pub(crate) fn len(&self) -> usize {
         self.facts.len() + self.grant_facts.as_ref().map_or(0, Vec::len)

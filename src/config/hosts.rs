@@ -128,6 +128,11 @@ impl Hosts {
         Ok(hosts)
     }
 
+    /// Whether a file is right by itself, whatever jump hosts it names.
+    pub(super) fn read_alone(file: &Text) -> Result<(), ConfigError> {
+        Self::default().add(file)
+    }
+
     /// Reads one file.
     fn add(&mut self, file: &Text) -> Result<(), ConfigError> {
         let path: Arc<Path> = file.path.as_path().into();
@@ -215,6 +220,14 @@ impl Hosts {
     /// Every host, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Host> {
         self.all.values()
+    }
+
+    /// Every name that may be typed: of each host its name, its aliases and addresses.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.values().flat_map(|host| {
+            let typed = host.aliases.iter().chain(&host.addresses).map(String::as_str);
+            std::iter::once(host.name.as_str()).chain(typed)
+        })
     }
 
     /// Every tag that exists.

@@ -2,9 +2,12 @@
 
 pub mod backup;
 pub mod ca;
+mod csv;
 pub mod edit;
 pub mod hosts;
+pub mod import;
 pub mod init;
+mod inventory;
 pub mod keys;
 pub mod people;
 pub mod snapshot;

@@ -134,18 +134,18 @@ impl Trust {
             || ledger.map(VerifierKey::key).any(|own| Some(own) == raw)
     }
 
+    /// The blobs of the host CAs: the one in use, the next and one that retires.
+    pub fn host_cas(&self) -> Result<Vec<Vec<u8>>, ssh_key::Error> {
+        self.host_ca_keys().map(PublicKey::to_bytes).collect()
+    }
+
     /// The further keys of a role, as they are printed: all but the next user CA, which has its place.
     fn of(&self, role: Role) -> impl Iterator<Item = String> + '_ {
         self.others.iter().filter(move |other| other.role == role).map(|other| other.line.clone())
     }
 
-    /// The CA's name.
-    pub fn name(&self) -> &str {
-        self.signer.name().trim_end_matches("/signer")
-    }
-
     /// The host CA, and the next and retiring ones: what a `@cert-authority` line names.
-    pub fn host_cas(&self) -> impl Iterator<Item = &PublicKey> {
+    pub fn host_ca_keys(&self) -> impl Iterator<Item = &PublicKey> {
         let others = self.others.iter().filter(|other| other.role == Role::HostCa);
         std::iter::once(&self.host_ca).chain(others.filter_map(|other| other.public.as_ref()))
     }
@@ -200,6 +200,16 @@ impl Trust {
             }
         }
         out
+    }
+
+    /// The CA's name.
+    pub fn name(&self) -> &str {
+        self.signer.name().trim_end_matches("/signer")
+    }
+
+    /// The door's host key, `TYPE BASE64`.
+    pub fn door_line(&self) -> String {
+        bare_line(&self.door)
     }
 
     /// The client's known_hosts line for the door.

@@ -18,7 +18,9 @@ use crate::certificate::safe::Safe;
 pub(super) enum Read {
     /// Of a `forbid`: the sentence that a person sees.
     Forbid { why: Option<String> },
-    /// Of a `permit`: its terms and what it is for.
+    /// Of a `permit` of what is done at the desk: it has no terms.
+    Leave,
+    /// Of a `permit` of logins: its terms and what it is for.
     Permit { terms: Terms, description: Option<String> },
 }
 
@@ -32,17 +34,19 @@ const TERMS: [&str; 6] =
 /// Those that the design has and the program does not have yet.
 const LATER: [&str; 2] = ["approvals", "second_factor"];
 
-/// Reads all annotations but `@id`; nothing if any is wrong.
+/// Reads all annotations but `@id`; nothing if any is wrong. `login`: terms are of logins alone.
 pub(super) fn read(
     policy: &Policy,
     place: &Statement<'_>,
+    login: bool,
     problems: &mut Problems<'_>,
 ) -> Option<Read> {
-    let mut reader = Reader { policy, place, problems, good: true };
+    let mut reader = Reader { policy, place, login, problems, good: true };
     reader.known();
     let why = reader.term("why", sentence);
     match policy.effect() {
         Effect::Forbid => reader.good.then_some(Read::Forbid { why }),
+        Effect::Permit if !login => reader.good.then_some(Read::Leave),
         Effect::Permit => {
             let terms = reader.terms();
             reader.good.then_some(Read::Permit { terms: terms?, description: why })
@@ -53,6 +57,7 @@ pub(super) fn read(
 struct Reader<'r, 't> {
     policy: &'r Policy,
     place: &'r Statement<'r>,
+    login: bool,
     problems: &'r mut Problems<'t>,
     good: bool,
 }
@@ -72,7 +77,7 @@ impl Reader<'_, '_> {
     fn known(&mut self) {
         let policy = self.policy;
         for (name, _) in policy.annotations() {
-            let offer = policy.effect() == Effect::Permit;
+            let offer = policy.effect() == Effect::Permit && self.login;
             let known: Vec<&str> =
                 WORDS.into_iter().chain(TERMS.into_iter().filter(|_| offer)).collect();
             if known.contains(&name) {
@@ -80,7 +85,11 @@ impl Reader<'_, '_> {
             }
             let list = format!("known are @{}", known.join(", @"));
             let (message, hint) = if TERMS.contains(&name) {
-                (format!("@{name} is a term of offers, and this is a forbid"), list)
+                let this = match policy.effect() {
+                    Effect::Forbid => "offers, and this is a forbid",
+                    Effect::Permit => "logins, and this is for another action",
+                };
+                (format!("@{name} is a term of {this}"), list)
             } else if LATER.contains(&name) {
                 (format!("@{name} is not built yet"), list)
             } else {

@@ -1,17 +1,19 @@
 //! Facts in Cedar's words: the five to ten entities of one request, and its context.
+//! What is asked of the desk itself is in `office`.
 //!
 //! No entity is built that the request does not speak of, and no text is parsed as policy: values go
 //! in as values, so that no reason or label can be read as anything but a string.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
 };
 
-use super::facts::{Facts, Ticket};
+use super::facts::{Facts, Person, Ticket};
 use super::terms::Terms;
-use crate::certificate::time::Span;
+use crate::certificate::time::{Span, UnixTime};
 
 /// The names of the shipped schema, parsed once.
 #[derive(Debug, Clone)]
@@ -24,12 +26,19 @@ pub(super) struct Words {
     tag: EntityTypeName,
     /// `Action::"login"`.
     pub(super) login: EntityUid,
+    /// `Action::"audit"`.
+    pub(super) audit: EntityUid,
+    /// `Action::"lock"`.
+    pub(super) lock: EntityUid,
+    /// `Desk::"desk"`.
+    pub(super) desk: EntityUid,
 }
 
 impl Words {
     /// Fails only if this file and Cedar's grammar disagree.
     pub(super) fn new() -> Result<Self, Box<cedar_policy::ParseErrors>> {
         let kind = |name: &str| name.parse::<EntityTypeName>().map_err(Box::new);
+        let one = |name: &str| name.parse::<EntityUid>().map_err(Box::new);
         Ok(Self {
             person: kind("Person")?,
             service: kind("Service")?,
@@ -37,7 +46,10 @@ impl Words {
             account: kind("Account")?,
             host: kind("Host")?,
             tag: kind("Tag")?,
-            login: "Action::\"login\"".parse().map_err(Box::new)?,
+            login: one("Action::\"login\"")?,
+            audit: one("Action::\"audit\"")?,
+            lock: one("Action::\"lock\"")?,
+            desk: one("Desk::\"desk\"")?,
         })
     }
 }
@@ -59,16 +71,8 @@ pub(super) struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// Builds the entities. An error is a bug or a fact that Cedar cannot hold, and ends as a fault.
     pub(super) fn new(words: &'a Words, facts: &'a Facts) -> Result<Self, String> {
-        let (person, account) = (&facts.person, &facts.account);
-        let kind = if person.service { &words.service } else { &words.person };
-        let principal = uid(kind, person.name.as_str());
-        let groups: HashSet<EntityUid> =
-            person.groups.iter().map(|name| uid(&words.group, name.as_str())).collect();
-        let mut attributes = HashMap::from([("name".to_owned(), string(person.name.as_str()))]);
-        if let Some(email) = &person.email {
-            attributes.insert("email".to_owned(), string(email));
-        }
-        let person_entity = Entity::new(principal.clone(), attributes, groups.clone());
+        let account = &facts.account;
+        let Who { principal, principals, entity: person_entity } = Who::of(words, &facts.person)?;
 
         let resource = uid(&words.account, &format!("{}@{}", account.login, account.host));
         let host = uid(&words.host, account.host.as_str());
@@ -87,16 +91,12 @@ impl<'a> Asked<'a> {
             Entity::new(resource.clone(), attributes, HashSet::from([host.clone()]));
         let host_entity = Entity::new_no_attrs(host.clone(), tags.clone());
 
-        let entities = [
-            person_entity.map_err(|why| why.to_string())?,
-            account_entity.map_err(|why| why.to_string())?,
-            host_entity,
-        ];
+        let entities = [person_entity, account_entity.map_err(|why| why.to_string())?, host_entity];
         let entities = Entities::from_entities(entities, None).map_err(|why| why.to_string())?;
         Ok(Self {
             facts,
             login: &words.login,
-            principals: groups.into_iter().chain([principal.clone()]).collect(),
+            principals,
             resources: tags.into_iter().chain([host, resource.clone()]).collect(),
             principal,
             resource,
@@ -123,17 +123,12 @@ impl<'a> Asked<'a> {
     /// The request with the ttl and period that it would have under an offer of these terms.
     pub(super) fn under(&self, terms: &Terms, ttl: Span, period: Span) -> Result<Request, String> {
         let facts = self.facts;
-        // Cedar knows no IPv4 address in IPv6 clothes: ::ffff:10.0.0.1 would be in no IPv4 range.
-        let source = facts.source.to_canonical().to_string();
-        let factors = [string("publickey")];
-        let mut pairs = vec![
-            ("now".to_owned(), RestrictedExpression::new_datetime(facts.now.to_string())),
-            ("source".to_owned(), RestrictedExpression::new_ip(source)),
+        let mut pairs = circumstances(facts.now, facts.source);
+        pairs.extend([
             ("ttl".to_owned(), minutes(ttl)),
             ("period".to_owned(), minutes(period)),
-            ("factors".to_owned(), RestrictedExpression::new_set(factors)),
             ("terms".to_owned(), offered(terms)?),
-        ];
+        ]);
         if let Some(reason) = &facts.reason {
             pairs.push(("reason".to_owned(), string(reason.as_str())));
         }
@@ -175,6 +170,43 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Who asks.
+pub(super) struct Who {
+    pub(super) principal: EntityUid,
+    /// Who asks and the groups: what `principal in` is true of.
+    pub(super) principals: HashSet<EntityUid>,
+    pub(super) entity: Entity,
+}
+
+impl Who {
+    pub(super) fn of(words: &Words, person: &Person) -> Result<Self, String> {
+        let kind = if person.service { &words.service } else { &words.person };
+        let principal = uid(kind, person.name.as_str());
+        let groups: HashSet<EntityUid> =
+            person.groups.iter().map(|name| uid(&words.group, name.as_str())).collect();
+        let mut attributes = HashMap::from([("name".to_owned(), string(person.name.as_str()))]);
+        if let Some(email) = &person.email {
+            attributes.insert("email".to_owned(), string(email));
+        }
+        let entity = Entity::new(principal.clone(), attributes, groups.clone());
+        let entity = entity.map_err(|why| why.to_string())?;
+        let principals = groups.into_iter().chain([principal.clone()]).collect();
+        Ok(Self { principal, principals, entity })
+    }
+}
+
+/// What the context of every action has: when, from where, and what was proved.
+pub(super) fn circumstances(now: UnixTime, source: IpAddr) -> Vec<(String, RestrictedExpression)> {
+    // Cedar knows no IPv4 address in IPv6 clothes: ::ffff:10.0.0.1 would be in no IPv4 range.
+    let source = source.to_canonical().to_string();
+    let factors = [string("publickey")];
+    vec![
+        ("now".to_owned(), RestrictedExpression::new_datetime(now.to_string())),
+        ("source".to_owned(), RestrictedExpression::new_ip(source)),
+        ("factors".to_owned(), RestrictedExpression::new_set(factors)),
+    ]
+}
+
 fn offered(terms: &Terms) -> Result<RestrictedExpression, String> {
     record(vec![
         ("approvals".to_owned(), RestrictedExpression::new_long(0)),
@@ -192,7 +224,7 @@ fn uid(kind: &EntityTypeName, name: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(name))
 }
 
-fn string(text: &str) -> RestrictedExpression {
+pub(super) fn string(text: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(text.to_owned())
 }
 

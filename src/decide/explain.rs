@@ -59,7 +59,7 @@ pub(super) fn refuse(
         }
         None => {
             let reason = Reason::NoOffer { person, login, host };
-            refusal(vec![reason], facts, &instead(policy, facts))
+            refusal(vec![reason], facts, &reachable(policy, facts))
         }
     }
 }
@@ -166,8 +166,8 @@ fn reason(
     }
 }
 
-/// The other accounts on the host that the person could have, now or with the right ticket.
-fn instead(policy: &Policy, facts: &Facts) -> Vec<Login> {
+/// The accounts on the host that the person could have, now or with the right ticket.
+pub fn reachable(policy: &Policy, facts: &Facts) -> Vec<Login> {
     let others = policy.accounts.get(&facts.account.host).into_iter().flatten();
     let reachable = others.filter(|login| {
         let mut facts = facts.clone();

@@ -29,6 +29,7 @@ impl Reason {
                 let logins: Vec<&str> = instead.iter().map(Login::as_str).collect();
                 format!("on {host} you can ask for {}", logins.join(", "))
             }
+            Self::NoLeave { .. } => "ask those who keep the policy".to_owned(),
             Self::Forbidden { policy, .. } => {
                 format!("no offer stands against a forbid; ask those who keep policy {policy}")
             }

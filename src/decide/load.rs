@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use cedar_policy::pst::Clause;
 use cedar_policy::{
-    ActionConstraint, Effect, EntityUid, PolicyId, PolicySet, Schema, ValidationMode,
-    ValidationWarning, Validator,
+    ActionConstraint, Effect, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning,
+    Validator,
 };
 use miette::Diagnostic;
 
@@ -14,7 +14,7 @@ use super::annotations;
 use super::cedar::Words;
 use super::check;
 use super::locate::{self, Statement};
-use super::policy::{Forbid, Forbids, Offer, Policy, Scope};
+use super::policy::{Forbid, Forbids, Leave, Offer, Policy, Scope};
 use super::problem::{LoadError, Problems};
 use super::split;
 use super::world::World;
@@ -48,7 +48,7 @@ pub(super) fn load(source_name: &str, text: &str, world: &World) -> Result<Polic
     for n in 0..set.num_of_policies() + set.num_of_templates() {
         let place = places.get(n).unwrap_or(&nowhere);
         match set.policy(&PolicyId::new(format!("policy{n}"))) {
-            Some(policy) => draft.add(n, policy, place, (world, &words.login), &mut problems),
+            Some(policy) => draft.add(n, policy, place, (world, &words), &mut problems),
             None => problems.add(
                 &place.name(),
                 "a policy with ?principal or ?resource is a template, and nothing fills it in",
@@ -61,11 +61,13 @@ pub(super) fn load(source_name: &str, text: &str, world: &World) -> Result<Polic
         return Err(problems.into_error());
     }
     draft.offers.sort_by(|a, b| a.id.cmp(&b.id));
+    draft.leaves.sort_by(|a, b| a.id.cmp(&b.id));
     let mut accounts: BTreeMap<HostName, BTreeSet<Login>> = BTreeMap::new();
     for (login, host) in &world.accounts {
         accounts.entry(host.clone()).or_default().insert(login.clone());
     }
-    Ok(Policy { offers: draft.offers, forbids: draft.forbids, words, accounts })
+    let Draft { offers, leaves, forbids, .. } = draft;
+    Ok(Policy { offers, forbids, leaves, words, accounts })
 }
 
 /// What has been read so far.
@@ -75,6 +77,7 @@ struct Draft {
     all: PolicySet,
     places: BTreeMap<String, Range<usize>>,
     offers: Vec<Offer>,
+    leaves: Vec<Leave>,
     forbids: Forbids,
 }
 
@@ -85,7 +88,7 @@ impl Draft {
         n: usize,
         policy: &cedar_policy::Policy,
         place: &Statement<'_>,
-        (world, login): (&World, &EntityUid),
+        (world, words): (&World, &Words),
         problems: &mut Problems<'_>,
     ) {
         let id = self.name(policy, place, problems);
@@ -96,13 +99,17 @@ impl Draft {
         literals(&policy, place, world, problems);
         let clauses = clauses(&policy, place, problems);
         check::conditions(&clauses, place, problems);
-        let read = annotations::read(&policy, place, problems);
-        let only_login = policy.action_constraint() == ActionConstraint::Eq(login.clone());
-        if policy.effect() == Effect::Permit && !only_login {
+        let at_desk = match policy.action_constraint() {
+            ActionConstraint::Eq(one) => [&words.audit, &words.lock].contains(&&one).then_some(one),
+            ActionConstraint::Any | ActionConstraint::In(_) => None,
+        };
+        let read = annotations::read(&policy, place, at_desk.is_none(), problems);
+        let login = policy.action_constraint() == ActionConstraint::Eq(words.login.clone());
+        if policy.effect() == Effect::Permit && !login && at_desk.is_none() {
             problems.add(
                 &place.word("action").unwrap_or_else(|| place.name()),
                 "a permit is for one action",
-                Some("write action == Action::\"login\"".to_owned()),
+                Some("write action == Action::\"login\"; others are audit and lock".to_owned()),
             );
         }
         let mut kept = self.all.add(policy.clone());
@@ -112,6 +119,13 @@ impl Draft {
                     let reads = split::reads_of(&clauses);
                     self.forbids.said.insert(id, Forbid { why, reads });
                     self.forbids.all.add(policy)
+                }
+                annotations::Read::Leave => {
+                    let (scope, conjuncts) = (Scope::of(&policy), split::conjuncts(&clauses));
+                    PolicySet::from_policies([policy]).map(|alone| {
+                        let action = at_desk.unwrap_or_else(|| words.audit.clone());
+                        self.leaves.push(Leave { id, action, scope, alone, conjuncts });
+                    })
                 }
                 annotations::Read::Permit { terms, description } => {
                     let (scope, conjuncts) = (Scope::of(&policy), split::conjuncts(&clauses));
@@ -217,7 +231,15 @@ fn diagnosed(why: &dyn Diagnostic, policy: &Range<usize>, problems: &mut Problem
     let label = why.labels().and_then(|mut labels| labels.next());
     let at = label.as_ref().map(|label| label.offset()..label.offset() + label.len());
     let at = at.filter(|at| at.start > policy.start || at.end < policy.end);
-    let hint = why.help().map(|help| help.to_string());
+    // What is said of one action is no mistake in the policy but in what it is said of.
+    let other = ["audit", "lock"].map(|action| format!("for Action::\"{action}\" not found"));
+    let said = why.to_string();
+    let hint = other.iter().any(|end| said.ends_with(end)).then(|| {
+        "a bare `action` is every action: name the one it is about, as in action == \
+         Action::\"login\""
+            .to_owned()
+    });
+    let hint = hint.or_else(|| why.help().map(|help| help.to_string()));
     let hint = hint.or_else(|| label.and_then(|label| label.label().map(str::to_owned)));
     problems.add(&at.unwrap_or_else(|| policy.clone()), why.to_string(), hint);
 }

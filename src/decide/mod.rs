@@ -14,6 +14,7 @@ mod grant;
 mod hint;
 mod load;
 mod locate;
+pub mod office;
 mod policy;
 mod problem;
 mod refusal;
@@ -27,7 +28,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Decision as Answer, PolicySet, Request, Response,
+    AuthorizationError, Authorizer, Decision as Answer, Entities, PolicySet, Request, Response,
 };
 
 use self::cedar::Asked;
@@ -36,6 +37,7 @@ use self::grant::Given;
 use crate::certificate::names::{BadName, OfferId};
 use crate::certificate::time::Span;
 
+pub use self::explain::reachable;
 pub use self::grant::{Clip, Clipped, Grant};
 pub use self::policy::{Offer, Policy};
 pub use self::problem::{LoadError, Problem};
@@ -189,7 +191,17 @@ fn ask(
     policies: &PolicySet,
     asked: &Asked<'_>,
 ) -> Result<Response, PolicyFault> {
-    let response = authorizer.is_authorized(request, policies, asked.entities());
+    answer(authorizer, request, policies, asked.entities())
+}
+
+/// The same, for any request.
+fn answer(
+    authorizer: &Authorizer,
+    request: &Request,
+    policies: &PolicySet,
+    entities: &Entities,
+) -> Result<Response, PolicyFault> {
+    let response = authorizer.is_authorized(request, policies, entities);
     let first = response
         .diagnostics()
         .errors()
@@ -217,6 +229,8 @@ fn deciders(response: &Response) -> Result<Vec<OfferId>, PolicyFault> {
 mod example;
 #[cfg(test)]
 mod mistakes;
+#[cfg(test)]
+mod office_tests;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub struct Policy {
     /// By id, so that the smaller id is met first.
     pub(super) offers: Vec<Offer>,
     pub(super) forbids: Forbids,
+    /// What may be done at the desk itself, by id.
+    pub(super) leaves: Vec<Leave>,
     pub(super) words: Words,
     /// The accounts of each host, to say what could be asked for instead.
     pub(super) accounts: BTreeMap<HostName, BTreeSet<Login>>,
@@ -72,6 +74,18 @@ impl Offer {
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
     }
+}
+
+/// One `permit` of what is done at the desk itself: an audit, a lock. It has no terms.
+#[derive(Debug)]
+pub(super) struct Leave {
+    pub(super) id: OfferId,
+    /// `Action::"audit"` or `Action::"lock"`.
+    pub(super) action: EntityUid,
+    pub(super) scope: Scope,
+    /// The policy by itself.
+    pub(super) alone: PolicySet,
+    pub(super) conjuncts: Vec<Conjunct>,
 }
 
 /// All the `forbid`s, which are judged together with every offer, and what they say to people.
@@ -133,7 +147,16 @@ impl Scope {
 
     /// Whether the request is one that the first line speaks of.
     pub(super) fn matches(&self, asked: &Asked<'_>) -> bool {
-        self.principal.matches(asked.principal()) && self.resource.matches(asked.resource())
+        self.speaks_of(asked.principal(), asked.resource())
+    }
+
+    /// The same, of who asks and what for, each with what it is in.
+    pub(super) fn speaks_of(
+        &self,
+        principal: (&EntityUid, &HashSet<EntityUid>),
+        resource: (&EntityUid, &HashSet<EntityUid>),
+    ) -> bool {
+        self.principal.matches(principal) && self.resource.matches(resource)
     }
 }
 

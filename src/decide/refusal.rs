@@ -47,6 +47,13 @@ pub enum Reason {
         /// The host.
         host: HostName,
     },
+    /// No policy lets this person do this at the desk.
+    NoLeave {
+        /// Who asked.
+        person: PersonName,
+        /// What, in words: `audit`, `lock person bob`, `unlock tag prod`.
+        act: String,
+    },
     /// A `forbid` applies; no offer stands against one.
     Forbidden {
         /// The forbid's `@id`.
@@ -133,6 +140,7 @@ impl fmt::Display for Reason {
             Self::NoOffer { person, login, host } => {
                 write!(f, "no offer lets {person} log in as {login} on {host}")
             }
+            Self::NoLeave { person, act } => write!(f, "no policy lets {person} {}", Safe(act)),
             Self::Forbidden { policy, why: None } => write!(f, "policy {policy} forbids it"),
             Self::Forbidden { policy, why: Some(why) } => {
                 write!(f, "policy {policy} forbids it: {}", Safe(why))
@@ -188,6 +196,7 @@ impl Reason {
             Self::UnknownOffer { .. } => "unknown-offer",
             Self::OfferElsewhere { .. } => "offer-elsewhere",
             Self::NoOffer { .. } => "no-offer",
+            Self::NoLeave { .. } => "no-leave",
             Self::Forbidden { .. } => "forbidden",
             Self::TicketMissing { .. } => "ticket-missing",
             Self::TicketState { .. } => "ticket-state",

@@ -41,7 +41,7 @@ fn what_a_ticket_lifts_is_told_after_the_ticket_and_what_it_does_not_before() {
 #[test]
 fn fault_is_no() {
     // A forbid that overflows: Cedar passes over it, and would let everybody in.
-    let overflow = "@id(\"too-big\") forbid (principal, action, resource) \
+    let overflow = "@id(\"too-big\") forbid (principal, action == Action::\"login\", resource) \
                     when { context.ttl * 9223372036854775807 > 0 };";
     let fault = said(&load(&(offer("all", "") + overflow)), &facts("ana", "root@web01"));
     assert!(fault.starts_with("fault: policy too-big could not be evaluated: "), "{fault}");
@@ -103,8 +103,7 @@ fn more_than_the_offer_gives_is_clipped_and_said() {
 
 #[test]
 fn an_offer_is_judged_with_the_durations_it_would_give() {
-    let short =
-        "@id(\"short-only\") forbid (principal, action, resource) when { context.ttl > 10 };";
+    let short = "@id(\"short-only\") forbid (principal, action == Action::\"login\", resource) when { context.ttl > 10 };";
     let long =
         "@id(\"long\") @ttl(\"30m\") permit (principal, action == Action::\"login\", resource);";
     let policy = load(&format!("{long}{short}"));
@@ -116,8 +115,7 @@ fn an_offer_is_judged_with_the_durations_it_would_give() {
     asked.ttl = Some(span("601s"));
     assert_eq!(said(&policy, &asked), "policy short-only forbids it");
     // The terms are the offer's, whatever was asked.
-    let by_terms =
-        "@id(\"by-terms\") forbid (principal, action, resource) when { context.terms.ttl > 10 };";
+    let by_terms = "@id(\"by-terms\") forbid (principal, action == Action::\"login\", resource) when { context.terms.ttl > 10 };";
     asked.ttl = Some(span("5m"));
     assert_eq!(said(&load(&format!("{long}{by_terms}")), &asked), "policy by-terms forbids it");
 }

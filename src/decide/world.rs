@@ -45,6 +45,7 @@ impl World {
                 let all = self.accounts.iter().map(|(login, host)| format!("{login}@{host}"));
                 ("account", all.collect())
             }
+            "Desk" => ("desk", vec!["desk".to_owned()]),
             _ => return Ok(()),
         };
         if known.iter().any(|known| known == name) {

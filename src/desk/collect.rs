@@ -1,14 +1,14 @@
 //! Facts: what the desk looks up before it decides, at this moment and for this request alone.
 
-use super::request::{Ask, Asker};
+use super::request::{Ask, Asker, Place, Target, TicketGiven};
 use super::{Desk, Stop};
-use crate::certificate::names::{HostName, TicketId};
+use crate::certificate::names::{HostName, Login, TagName, TicketId};
 use crate::certificate::safe::Safe;
 use crate::config::Deciding;
 use crate::config::hosts::{Host, Principals};
 use crate::config::people::{Person, PersonKind};
-use crate::decide::close;
-use crate::decide::facts::{Account, Person as PersonFacts, Ticket};
+use crate::decide::facts::{Account, Facts, Person as PersonFacts, Ticket};
+use crate::decide::{self, Decision, close, decide};
 use crate::outside::tickets::{TicketSeen, TrackerFault};
 
 /// Any user name is taken, but another person's: whoever types it means to be somebody else.
@@ -23,39 +23,230 @@ pub(super) fn own_name(deciding: &Deciding, asker: &Asker, person: &Person) -> R
     }
 }
 
-/// The host that was typed, if it has the account.
-pub(super) fn host<'d>(deciding: &'d Deciding, ask: &Ask) -> Result<&'d Host, Stop> {
-    let hosts = &deciding.hosts;
-    let Some(host) = hosts.find(&ask.host) else {
-        let near = close(&ask.host, hosts.iter().map(|host| host.name.as_str()));
-        let hint = near
-            .map_or("ask whoever runs the CA to add it: hallpass host add".to_owned(), |near| {
-                format!("did you mean {}@{near}?", ask.login)
-            });
-        return Err(Stop::no(format!("there is no host {}", Safe(&ask.host)), hint));
+/// An account that is asked for, by its canonical names.
+pub(super) struct Wanted<'d> {
+    /// For policy and certificate.
+    pub(super) account: Account,
+    /// Its host.
+    pub(super) host: &'d Host,
+}
+
+/// The most accounts of one request.
+const MOST: usize = 256;
+
+/// What was typed as accounts that exist: a tag is expanded into the hosts that have it now, and where
+/// no account was named the one is found that could be had. `facts` puts an account to the policy.
+pub(super) fn wanted<'d>(
+    deciding: &'d Deciding,
+    targets: &[Target],
+    facts: &dyn Fn(Account) -> Facts,
+) -> Result<Vec<Wanted<'d>>, Stop> {
+    let mut all: Vec<Wanted<'d>> = Vec::new();
+    let mut add = |one: Wanted<'d>| {
+        let name = one.account.name();
+        if all.iter().all(|there| there.account.name() != name) {
+            all.push(one);
+        }
     };
-    if !host.accounts.contains(&ask.login) {
-        let all: Vec<&str> = host.accounts.iter().map(|login| login.as_str()).collect();
+    for target in targets {
+        match (&target.place, &target.login) {
+            (Place::Host(typed), Some(login)) => {
+                let host = host(deciding, typed, &format!("{login}@"))?;
+                add(account(host, login)?);
+            }
+            (Place::Host(typed), None) => {
+                let host = host(deciding, typed, "")?;
+                let login = the_one(deciding, host, facts)?;
+                add(account(host, &login)?);
+            }
+            (Place::Tag(tag), login) => {
+                let hosts = tagged(deciding, tag)?;
+                let having = |host: &&&Host| {
+                    login.as_ref().is_none_or(|login| host.accounts.contains(login))
+                };
+                let hosts: Vec<&Host> = hosts.iter().filter(having).copied().collect();
+                if hosts.is_empty() {
+                    return Err(Stop::no(
+                        format!("no host tagged {tag} has the account of {target}"),
+                        "ssh ca catalog shows what you can ask for",
+                    ));
+                }
+                for host in hosts {
+                    let login = match login {
+                        Some(login) => login.clone(),
+                        None => the_one(deciding, host, facts)?,
+                    };
+                    add(account(host, &login)?);
+                }
+            }
+        }
+    }
+    if all.len() > MOST {
         return Err(Stop::no(
-            format!("{} has no account {} that can be asked for", host.name, ask.login),
-            if all.is_empty() {
-                "no account of it can be".to_owned()
-            } else {
-                format!("it has {}", all.join(", "))
-            },
+            format!("{} accounts in one request are too many: {MOST} at most", all.len()),
+            "ask for fewer, or for a tag that fewer hosts have",
         ));
     }
-    Ok(host)
+    Ok(all)
+}
+
+fn tagged<'d>(deciding: &'d Deciding, tag: &TagName) -> Result<Vec<&'d Host>, Stop> {
+    if !deciding.hosts.tags().contains(tag) {
+        let near = close(tag.as_str(), deciding.hosts.tags().iter().map(TagName::as_str));
+        let hint = near.map_or("ssh ca catalog shows what you can ask for".to_owned(), |near| {
+            format!("did you mean tag:{near}?")
+        });
+        return Err(Stop::no(format!("there is no tag {tag}"), hint));
+    }
+    Ok(deciding.hosts.iter().filter(|host| host.tags.contains(tag)).collect())
+}
+
+/// The host that was typed.
+pub(super) fn host<'d>(deciding: &'d Deciding, typed: &str, login: &str) -> Result<&'d Host, Stop> {
+    let hosts = &deciding.hosts;
+    hosts.find(typed).ok_or_else(|| {
+        let near = close(typed, hosts.names());
+        let hint = near
+            .map_or("ask whoever runs the CA to add it: hallpass host add".to_owned(), |near| {
+                format!("did you mean {login}{near}?")
+            });
+        Stop::no(format!("there is no host {}", Safe(typed)), hint)
+    })
+}
+
+/// The account on its host, if the host has it.
+fn account<'d>(host: &'d Host, login: &Login) -> Result<Wanted<'d>, Stop> {
+    if host.accounts.contains(login) {
+        return Ok(Wanted { account: account_facts(login, host), host });
+    }
+    let all: Vec<&str> = host.accounts.iter().map(|login| login.as_str()).collect();
+    Err(Stop::no(
+        format!("{} has no account {login} that can be asked for", host.name),
+        if all.is_empty() {
+            "no account of it can be".to_owned()
+        } else {
+            format!("it has {}", all.join(", "))
+        },
+    ))
+}
+
+/// The one account on a host that can be had: with the ticket and not without it, or else at all, or
+/// else with the right ticket.
+fn the_one(
+    deciding: &Deciding,
+    host: &Host,
+    facts: &dyn Fn(Account) -> Facts,
+) -> Result<Login, Stop> {
+    let granted = |facts: &Facts| matches!(decide(&deciding.policy, facts), Decision::Granted(_));
+    let having = |with_ticket: bool| -> Vec<&Login> {
+        let may = |login: &&Login| {
+            let mut facts = facts(account_facts(login, host));
+            facts.ticket = facts.ticket.filter(|_| with_ticket);
+            granted(&facts)
+        };
+        host.accounts.iter().filter(may).collect()
+    };
+    let (with, without) = (having(true), having(false));
+    let by_ticket: Vec<&Login> =
+        with.iter().filter(|login| !without.contains(login)).copied().collect();
+    let Some(any) = host.accounts.first() else {
+        return Err(Stop::no(
+            format!("{} has no account that can be asked for", host.name),
+            "ask whoever runs the CA to add one",
+        ));
+    };
+    let near = decide::reachable(&deciding.policy, &facts(account_facts(any, host)));
+    let candidates = [by_ticket, with, near.iter().collect()];
+    match candidates.iter().find(|some| !some.is_empty()).map(Vec::as_slice) {
+        Some([one]) => Ok((*one).clone()),
+        Some(several) => {
+            let names: Vec<&str> = several.iter().map(|login| login.as_str()).collect();
+            let first = names.first().copied().unwrap_or_default();
+            Err(Stop::no(
+                format!("{} has several accounts for you: {}", host.name, names.join(", ")),
+                format!("name one: ssh ca {first}@{} ...", host.name),
+            ))
+        }
+        None => Err(Stop::no(
+            format!("no offer lets you log in on {}", host.name),
+            "ssh ca catalog shows what you can ask for",
+        )),
+    }
+}
+
+/// The accounts of the hops over which hosts are reached, as far as they can be named.
+pub(super) fn hops<'d>(
+    deciding: &'d Deciding,
+    wanted: &[Wanted<'d>],
+    facts: &dyn Fn(Account) -> Facts,
+) -> Vec<Wanted<'d>> {
+    let mut hops: Vec<Wanted<'d>> = Vec::new();
+    for one in wanted {
+        // The configuration has no circles.
+        let mut next = one.host.via.as_ref();
+        while let Some(via) = next {
+            let Some(host) = deciding.hosts.find(via.host.as_str()) else { break };
+            let login = via.login.clone().map_or_else(|| the_one(deciding, host, facts), Ok);
+            if let Ok(hop) = login.and_then(|login| account(host, &login)) {
+                let name = hop.account.name();
+                let mut there = wanted.iter().chain(&hops);
+                if there.all(|there| there.account.name() != name) {
+                    hops.push(hop);
+                }
+            }
+            next = host.via.as_ref();
+        }
+    }
+    hops
+}
+
+/// Whether an agent can be bound to this host.
+pub(super) fn keys_known(host: &Host) -> bool {
+    !host.host_keys.is_empty() || host.host_certificate
+}
+
+/// An agent is bound to the hosts' keys, all of which must be known.
+pub(super) fn host_keys_known(wanted: &[Wanted<'_>], ask: &Ask) -> Result<(), Stop> {
+    match wanted.iter().find(|one| !keys_known(one.host)) {
+        None => Ok(()),
+        Some(one) => Err(Stop::Undelivered {
+            reason: format!(
+                "the host keys of {} are not known, so a certificate in your agent could not be bound to it",
+                one.host.name
+            ),
+            hint: format!(
+                "ssh ca {} --to stdout > FILE; or have its keys added to hosts.toml",
+                ask.line()
+            ),
+        }),
+    }
 }
 
 impl Desk {
+    /// The ticket whose address this is.
+    pub(super) fn id_of(&self, url: &str) -> Result<TicketId, Stop> {
+        let known = self.ticket_url.as_ref();
+        known.and_then(|known| known.ticket(url)).ok_or_else(|| {
+            let hint = known.map_or_else(
+                || "give the ticket's id; ca.toml has no tracker's url".to_owned(),
+                |known| format!("it looks like {}; or give the id alone", known.example()),
+            );
+            Stop::no(format!("{} is no ticket's address here", Safe(url)), hint)
+        })
+    }
+
     /// The ticket as its tracker shows it at this moment.
     pub(super) async fn ticket(
         &self,
         deciding: &Deciding,
-        ask: &Ask,
+        given: Option<&TicketGiven>,
     ) -> Result<Option<Ticket>, Stop> {
-        let Some(id) = &ask.ticket else { return Ok(None) };
+        let id = match given {
+            None => return Ok(None),
+            Some(TicketGiven::Id(id)) => id.clone(),
+            Some(TicketGiven::Url(url)) => self.id_of(url)?,
+        };
+        let id = &id;
         let Some(tracker) = self.tracker.clone() else {
             return Err(Stop::no(
                 format!("ticket {id} cannot be looked up: no tracker is configured"),
@@ -108,9 +299,9 @@ pub(super) fn person_facts(person: &Person) -> PersonFacts {
     }
 }
 
-pub(super) fn account_facts(ask: &Ask, host: &Host) -> Account {
+pub(super) fn account_facts(login: &Login, host: &Host) -> Account {
     Account {
-        login: ask.login.clone(),
+        login: login.clone(),
         host: host.name.clone(),
         pool: host.pool,
         bare: host.principals == Principals::Bare,

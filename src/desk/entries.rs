@@ -38,7 +38,7 @@ impl Desk {
                 person: person.clone(),
                 source: asker.source.ip().to_canonical().to_string(),
                 account: ask.account(),
-                ticket: ask.ticket.as_ref().map(ToString::to_string),
+                ticket: ask.ticket_text(),
                 reasons: refused.reasons.clone(),
                 count: 1,
             },
@@ -54,6 +54,7 @@ impl Desk {
             // By a clock that is not to be believed nothing has ended.
             if jump.is_none() {
                 state.forget(now);
+                self.kept.lock().unwrap_or_else(PoisonError::into_inner).forget(now);
             }
             state.counts(now)
         };

@@ -2,51 +2,64 @@
 //!
 //! ```text
 //! 1 who        the owner of the proved key, at this moment
-//! 2 request    words to types, hosts to canonical names
-//! 3 facts      the ticket read anew, the clock read once
-//! 4 decide     pure: a grant, a refusal or a fault
-//! 5 delivery   on stdout there is nothing to try out
+//! 2 facts      the ticket read anew, the clock read once
+//! 3 request    words to types, hosts to canonical names
+//! 4 decide     pure: account by account, granted whole or not at all
+//! 5 delivery   an agent is tried out; on stdout there is nothing to try
 //! 6 draft      complete but for serial and proof
 //! 7 record     one writer, one COMMIT, then the checkpoint
 //! 8 sign       another process, after its own checks
-//! 9 answer
+//! 9 answer     kept, and handed over
 //! ```
 
 mod collect;
+pub mod delivery;
 mod entries;
+mod holdings;
 pub mod host_certificate;
 pub mod in_force;
 mod journal;
+pub mod kept;
+pub mod locking;
+#[cfg(test)]
+mod locking_tests;
+pub mod locks;
 pub mod outcome;
+mod permission;
 pub mod reload;
 pub mod request;
 pub mod self_test;
 pub mod state;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rand::Rng as _;
 
-use self::collect::{account_facts, person_facts};
+use self::collect::{Wanted, person_facts};
+use self::delivery::Fresh;
+use self::holdings::{not_enrolled, targets_of};
 use self::in_force::InForce;
-use self::outcome::{Fault, Issued, Outcome, Refused, Status};
-use self::request::{Ask, Asker};
+use self::kept::Kept;
+use self::outcome::{Fault, Issue, Issued, LiveGrant, Outcome, Refused, To};
+use self::request::{Ask, Asker, TicketGiven, Want, Which};
 use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
-use crate::certificate::fingerprint;
-use crate::certificate::names::{PersonName, RequestId};
+use crate::certificate::names::{OfferId, PersonName, RequestId};
+use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
 use crate::config::people::Person;
-use crate::decide::facts::Facts;
-use crate::decide::{Clip, Decision, Extension, Grant, decide};
+use crate::config::ticket_url::TicketUrl;
+use crate::decide::facts::{Account, Facts, Within};
+use crate::decide::{self, Clip, Decision, Delivery, Extension, Grant, decide};
 use crate::ledger::record::{self, Ledger};
+use crate::ledger::recorded::Certificate;
 use crate::outside::clock::{Clock, Reading};
 use crate::outside::tickets::FolderTracker;
 
 /// What the desk is made of.
 pub struct Desk {
     /// People, hosts and policy.
-    pub in_force: InForce,
+    pub in_force: Arc<InForce>,
     /// The ledger.
     pub ledger: Ledger,
     /// The fold.
@@ -61,14 +74,33 @@ pub struct Desk {
     pub user_ca: Vec<u8>,
     /// For bare account names.
     pub bare_ca: Vec<u8>,
+    /// Those of the host CAs: what a host may show instead of a plain key.
+    pub host_cas: Vec<Vec<u8>>,
+    /// How a ticket's address looks.
+    pub ticket_url: Option<TicketUrl>,
+    /// Certificates that may be given again.
+    pub kept: Mutex<Kept>,
 }
 
 /// How a request ends before there is a certificate.
 enum Stop {
     /// The person's to mend.
     No { reasons: Vec<String>, hint: String },
+    /// The person's to mend as well, and between them and their agent: nothing is written.
+    Undelivered { reason: String, hint: String },
     /// Ours to mend: what broke, and the details for the journal.
     Broken { what: &'static str, details: String },
+}
+
+/// Somebody's errand: who asks for what, and what is there to decide it by.
+#[derive(Clone, Copy)]
+struct Errand<'e> {
+    deciding: &'e Deciding,
+    asker: &'e Asker,
+    person: Option<&'e Person>,
+    ask: &'e Ask,
+    id: &'e RequestId,
+    reading: Reading,
 }
 
 impl Stop {
@@ -89,6 +121,8 @@ impl From<record::Fault> for Stop {
                 "the ledger is not the one the signer has seen; an operator has to run hallpass ledger recover"
             }
             record::Fault::Ending => "the CA is ending",
+            // A lock that was set while this was on its way.
+            record::Fault::Locked(lock) => return Self::no(lock.clone(), "ssh ca status"),
         };
         Self::Broken { what, details: fault.to_string() }
     }
@@ -111,141 +145,201 @@ impl Desk {
         self.in_force.now().hosts.find(typed).is_some()
     }
 
-    /// Answers a request for one account.
-    pub async fn request(&self, asker: &Asker, ask: Ask) -> Outcome {
+    /// Answers a request.
+    pub async fn request(&self, asker: &Asker, ask: Ask, want: Want) -> Outcome {
         let reading = self.clock.read();
-        let now = reading.now;
         let id = RequestId::from_random(rand::rng().next_u64());
         let deciding = self.in_force.now();
         let person = deciding.people.owner(&asker.key).and_then(|name| deciding.people.get(name));
-        let outcome = match self.issue(&deciding, asker, person, &ask, &id, reading).await {
-            Ok(issued) => Outcome::Issued(Box::new(issued)),
+        let errand = Errand { deciding: &deciding, asker, person, ask: &ask, id: &id, reading };
+        let outcome = match self.answer(&errand, &want).await {
+            Ok(outcome) => outcome,
             Err(Stop::No { reasons, hint }) => {
-                let refused = Refused { request: id, reasons, hint };
+                let refused = Refused { request: id.clone(), reasons, hint };
                 if let Some(person) = person {
-                    self.record_refusal(asker, &person.name, &ask, &refused, now);
+                    self.record_refusal(asker, &person.name, &ask, &refused, reading.now);
                 }
                 Outcome::Refused(refused)
             }
+            // The person's agent is no affair of the ledger's.
+            Err(Stop::Undelivered { reason, hint }) => {
+                Outcome::Refused(Refused { request: id.clone(), reasons: vec![reason], hint })
+            }
             Err(Stop::Broken { what, details }) => {
                 tracing::error!(request = %id, %details, "fault");
-                Outcome::Fault(Fault { request: id, what })
+                Outcome::Fault(Fault { request: id.clone(), what })
             }
         };
         journal::request(person.map(|person| &person.name), asker, &ask, &outcome);
         outcome
     }
 
-    /// The nine steps.
+    /// A further certificate from the live grants that cover what is asked for, or a new grant.
+    async fn answer(&self, errand: &Errand<'_>, want: &Want) -> Result<Outcome, Stop> {
+        // 1. Who: looked up again, a key may have been taken away since it was proved.
+        let person = errand.person.ok_or_else(not_enrolled)?;
+        collect::own_name(errand.deciding, errand.asker, person)?;
+        self.locked_out(&person.name, errand.asker).map_or(Ok(()), Err)?;
+        let now = errand.reading.now;
+
+        let live = match want {
+            Want::Further(Which::Only) => self.only_grants(person, now)?,
+            Want::Further(Which::Request(id)) => self.grants_of(person, id, now)?,
+            Want::New | Want::There | Want::Further(Which::Covering) => {
+                self.covering(errand, person, want)?
+            }
+        };
+        if live.is_empty() {
+            return self.issue(errand, person, want, None).await;
+        }
+        let renewed = self.issue(errand, person, want, Some(&live)).await;
+        match (renewed, want) {
+            // What the grant does not give any more, a request of its own may.
+            (Err(Stop::No { .. }), Want::New | Want::There) => {
+                self.issue(errand, person, want, None).await
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// Steps 2 to 9.
     async fn issue(
         &self,
-        deciding: &Deciding,
-        asker: &Asker,
-        person: Option<&Person>,
-        ask: &Ask,
-        id: &RequestId,
-        Reading { now, jump }: Reading,
-    ) -> Result<Issued, Stop> {
-        // 1. Who: looked up again, a key may have been taken away since it was proved.
-        let person = person.ok_or_else(|| {
-            Stop::no(
-                "your key is not enrolled any more".to_owned(),
-                "ask whoever runs the CA to add it: hallpass person add",
-            )
-        })?;
-        collect::own_name(deciding, asker, person)?;
+        errand: &Errand<'_>,
+        person: &Person,
+        want: &Want,
+        live: Option<&[LiveGrant]>,
+    ) -> Result<Outcome, Stop> {
+        let Errand { deciding, asker, ask, reading, .. } = *errand;
+        let now = reading.now;
+        // A renewal is for the accounts, the ticket and the reason of its grant.
+        let (id, given, reason) = match live {
+            Some([grant, ..]) => (
+                grant.request.clone(),
+                grant.ticket.as_deref().and_then(|id| id.parse().ok()).map(TicketGiven::Id),
+                grant.reason.as_deref().and_then(|reason| reason.parse().ok()),
+            ),
+            _ => (errand.id.clone(), ask.ticket.clone(), ask.reason.clone()),
+        };
 
-        // 2. The account, by its canonical name.
-        let host = collect::host(deciding, ask)?;
-
-        // 3. The facts. The ticket is read at each issue; nothing is kept between two.
-        let ticket = self.ticket(deciding, ask).await?;
-        let facts = Facts {
+        // 2. The facts. The ticket is read at each issue; nothing is kept between two.
+        let ways = ways(asker, ask)?;
+        let ticket = self.ticket(deciding, given.as_ref()).await?;
+        let facts = |account: Account| Facts {
             request: id.clone(),
             now,
             source: asker.source.ip().to_canonical(),
             person: person_facts(person),
-            account: account_facts(ask, host),
-            ticket,
-            reason: ask.reason.clone(),
+            within: live.and_then(|live| within(live, &account)),
+            account,
+            ticket: ticket.clone(),
+            reason: reason.clone(),
             ttl: ask.ttl,
-            period: ask.period,
+            period: ask.period.filter(|_| live.is_none()),
             offer: ask.offer.clone(),
-            deliveries: Vec::new(),
-            within: None,
+            deliveries: ways.clone(),
         };
 
-        // 4. The decision.
-        let grant = match decide(&deciding.policy, &facts) {
-            Decision::Granted(grant) => grant,
-            Decision::Refused(refusal) => {
-                let hint = refusal.hint.clone().unwrap_or_else(|| "ssh ca help".to_owned());
-                return Err(Stop::No {
-                    reasons: refusal.reasons.iter().map(ToString::to_string).collect(),
-                    hint,
-                });
-            }
-            Decision::Fault(fault) => {
-                return Err(Stop::Broken {
-                    what: "the policy could not be evaluated",
-                    details: fault.to_string(),
-                });
-            }
+        // 3. The accounts, by their canonical names; which one on a host is the policy's to say.
+        let targets = match (want, live) {
+            (Want::Further(Which::Only | Which::Request(_)), Some(live)) => targets_of(live),
+            _ => errand.targets(),
         };
+        let mut wanted = collect::wanted(deciding, &targets, &facts)?;
+
+        // What is locked is not decided; the ledger's writer looks once more before COMMIT.
+        self.unlocked(deciding, &person.name, asker, &wanted)?;
+
+        // 4. The decision, account by account: granted whole or not at all.
+        let mut grants = decided(deciding, &wanted, &facts)?;
+        let mut notes = Vec::new();
+        if ask.via.is_none() {
+            let into_agent = ways.first() == Some(&Delivery::MadeByCa);
+            hops(deciding, &mut wanted, &mut grants, &facts, into_agent, &mut notes);
+            // ssh's own ProxyJump asks for the hop by itself.
+            notes.retain(|_| *want != Want::There);
+        }
 
         // A clock that jumped refuses nobody, but what it would grant is a fault.
-        if let Some(jump) = jump {
+        if let Some(jump) = reading.jump {
             return Err(Stop::Broken { what: "the CA's clock jumped", details: jump.to_string() });
         }
 
-        // 5. Delivery on stdout takes any certificate.
-        let notes = notes(&grant);
-        let (ttl, grant_ends, offer) = (grant.ttl(), grant.ends(), grant.offer().clone());
-        let accounts = vec![grant.facts().account.principal().to_string()];
-        let typed = ask.account();
-
-        // 6. The draft, for the very key that was proved.
-        let unsigned = Unsigned::draft(grant, &asker.key, self.stamp(deciding)).map_err(|why| {
-            Stop::Broken { what: "the certificate could not be drafted", details: why.to_string() }
-        })?;
-
-        // 7 and 8. Recorded, then signed. Irreversible: from COMMIT on the entry stands. A crash from
-        // here on leaves at most an entry whose certificate nobody holds.
-        let certificate = self.ledger.issue(unsigned).await?;
-
-        // 9. The answer.
-        Ok(Issued {
-            request: id.clone(),
-            serial: certificate.serial(),
-            certificate: certificate.as_openssh().to_owned(),
-            accounts,
-            typed,
-            ttl,
-            valid_before: certificate.valid_before(),
-            grant_ends,
-            offer,
-            notes,
-        })
-    }
-
-    /// Who one is and what one holds.
-    pub fn status(&self, asker: &Asker) -> Outcome {
-        let now = self.clock.now();
-        let Some(person) = self.owner(&asker.key) else {
-            return Outcome::Refused(Refused {
-                request: RequestId::from_random(rand::rng().next_u64()),
-                reasons: vec!["your key is not enrolled any more".to_owned()],
-                hint: "ask whoever runs the CA to add it: hallpass person add".to_owned(),
-            });
+        // 5. Delivery: on stdout one certificate, which may be one from before; an agent is tried out.
+        let accounts: Vec<String> = wanted.iter().map(|one| one.account.name()).collect();
+        let agent = one_way(&grants)?.and_then(|()| asker.agent.as_deref());
+        if *want == Want::There {
+            if let Some(until) = agent.and_then(|agent| agent.holds(&accounts, now)) {
+                return Ok(Outcome::There(until));
+            }
+            if agent.is_none()
+                && let Some(again) = self.again(errand, &accounts)
+            {
+                return Ok(again);
+            }
+        }
+        let mut tried = match agent {
+            Some(agent) => {
+                collect::host_keys_known(&wanted, ask)?;
+                Some(delivery::try_out(agent, ask).await?)
+            }
+            None => {
+                one_certificate(&grants, ask)?;
+                None
+            }
         };
-        let grants = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person, now);
-        Outcome::Status(Status {
-            person,
-            key: fingerprint(&asker.key),
-            key_type: asker.key.algorithm().to_string(),
-            grants,
-            now,
-        })
+
+        // 6. The drafts: for the very key that was proved, or for fresh ones.
+        let clipped: Vec<String> = grants.iter().flat_map(remarks).collect();
+        notes.splice(0..0, clipped);
+        let mut drafts = Vec::with_capacity(grants.len());
+        let mut details = Vec::with_capacity(grants.len());
+        for grant in grants {
+            let fresh = tried.is_some().then(Fresh::new);
+            let detail = Detail {
+                accounts: grant.accounts().iter().map(Account::name).collect(),
+                offer: grant.offer().clone(),
+                grant_ends: grant.ends(),
+                renewal: grant.is_renewal(),
+            };
+            let public = fresh.as_ref().map(Fresh::public);
+            let stamp = self.stamp(deciding);
+            let draft = Unsigned::draft_for(grant, &asker.key, public.as_ref(), stamp);
+            drafts.push(draft.map_err(|why| Stop::Broken {
+                what: "the certificate could not be drafted",
+                details: why.to_string(),
+            })?);
+            details.push((detail, fresh));
+        }
+
+        // 7 and 8. Recorded, then signed. Irreversible: from COMMIT on the entries stand. A crash from
+        // here on leaves at most entries whose certificates nobody holds.
+        let certificates = self.ledger.issue_all(drafts).await;
+        let certificates = certificates.into_iter().collect::<Result<Vec<_>, _>>()?;
+
+        // 9. Kept and handed over: all are signed by now, none was given to anybody.
+        let mut issued = Vec::with_capacity(certificates.len());
+        for (certificate, (detail, fresh)) in certificates.iter().zip(&details) {
+            let issue = detail.issue(certificate, now);
+            match (&mut tried, fresh) {
+                (Some(agent), Some(fresh)) => {
+                    let to = self.destinations(&wanted, &detail.accounts)?;
+                    let accounts = detail.accounts.clone();
+                    agent.hand_over(fresh, certificate, accounts, &to, now).await?;
+                }
+                _ => self.keep(asker, &issue),
+            }
+            issued.push(issue);
+        }
+        let to = tried.map_or(To::Stdout, |agent| To::Agent { identities: agent.identities });
+        let typed = errand.typed(&accounts);
+        Ok(Outcome::Issued(Box::new(Issued {
+            request: id,
+            certificates: issued,
+            to,
+            typed,
+            notes,
+        })))
     }
 
     fn stamp(&self, deciding: &Deciding) -> Stamp {
@@ -266,8 +360,167 @@ impl Desk {
     }
 }
 
+/// The ways in which a certificate can be handed over, the best first.
+fn ways(asker: &Asker, ask: &Ask) -> Result<Vec<Delivery>, Stop> {
+    match (ask.to, &asker.agent) {
+        (Some(Delivery::MadeByCa), None) => Err(Stop::Undelivered {
+            reason: "no agent is forwarded on this connection".to_owned(),
+            hint: format!("ssh -A ca {}; without one: --to stdout", ask.line()),
+        }),
+        (Some(only), _) => Ok(vec![only]),
+        (None, Some(_)) => Ok(vec![Delivery::MadeByCa, Delivery::OwnKey]),
+        (None, None) => Ok(vec![Delivery::OwnKey]),
+    }
+}
+
+/// Whether all of these go into the agent (`Some`), or to standard output; both at once is no answer.
+fn one_way(grants: &[Grant]) -> Result<Option<()>, Stop> {
+    let made = |grant: &&Grant| grant.delivery() == Some(Delivery::MadeByCa);
+    let other = |grant: &&Grant| !made(grant);
+    match (grants.iter().find(made), grants.iter().find(other)) {
+        (Some(agent), Some(file)) => Err(Stop::Undelivered {
+            reason: format!(
+                "offer {} goes into your agent and offer {} to standard output",
+                agent.offer(),
+                file.offer()
+            ),
+            hint: "ask for one at a time".to_owned(),
+        }),
+        (made, _) => Ok(made.map(|_| ())),
+    }
+}
+
+/// The hops on the way, for which nobody asked in so many words: into an agent they go along, if they are
+/// granted and the agent can be bound to them; of those that do not, a note tells.
+fn hops<'d>(
+    deciding: &'d Deciding,
+    wanted: &mut Vec<Wanted<'d>>,
+    grants: &mut Vec<Grant>,
+    facts: &dyn Fn(Account) -> Facts,
+    into_agent: bool,
+    notes: &mut Vec<String>,
+) {
+    for hop in collect::hops(deciding, wanted, facts) {
+        let name = hop.account.name();
+        let facts = facts(hop.account.clone());
+        let renewal = grants.iter().any(Grant::is_renewal);
+        if !into_agent {
+            notes.push(format!("{name} is on the way: ssh ca {name}"));
+        } else if renewal && facts.within.is_none() {
+            // Not part of this grant.
+        } else if !collect::keys_known(hop.host) {
+            notes.push(format!("{name} is on the way, and its host keys are not known: ssh ca {name} --to stdout > FILE"));
+        } else {
+            match decide(&deciding.policy, &facts) {
+                Decision::Granted(grant) => {
+                    add(grants, grant);
+                    wanted.push(hop);
+                }
+                Decision::Refused(refusal) => {
+                    let why = refusal.reasons.first().map(ToString::to_string).unwrap_or_default();
+                    notes.push(format!("{name} is on the way, and you do not get it: {why}"));
+                }
+                Decision::Fault(fault) => tracing::error!(%fault, "a hop could not be decided"),
+            }
+        }
+    }
+}
+
+/// Adds a grant to one that it shares a certificate with, or by itself.
+fn add(grants: &mut Vec<Grant>, grant: Grant) {
+    let join = |left: Option<Grant>, into: &mut Grant| {
+        left.and_then(|grant| into.join(grant, PRINCIPALS).err())
+    };
+    let left = grants.iter_mut().fold(Some(grant), join);
+    grants.extend(left);
+}
+
+/// The live grant that an account is asked from.
+fn within(live: &[LiveGrant], account: &Account) -> Option<Within> {
+    let name = account.name();
+    let grant = live.iter().find(|grant| grant.accounts.contains(&name))?;
+    Some(Within { began: grant.began, ends: grant.ends, offer: grant.offer.clone() })
+}
+
+/// Decides each account alone, and puts together what one certificate can open. One no is the answer.
+fn decided(
+    deciding: &Deciding,
+    wanted: &[Wanted<'_>],
+    facts: &dyn Fn(Account) -> Facts,
+) -> Result<Vec<Grant>, Stop> {
+    let mut grants: Vec<Grant> = Vec::new();
+    let several = wanted.len() > 1;
+    for one in wanted {
+        match decide(&deciding.policy, &facts(one.account.clone())) {
+            Decision::Granted(grant) => add(&mut grants, grant),
+            Decision::Refused(refusal) => {
+                let hint = refusal.hint.clone().unwrap_or_else(|| "ssh ca help".to_owned());
+                let name = one.account.name();
+                let say = |reason: &decide::Reason| match several {
+                    true => format!("{name}: {reason}"),
+                    false => reason.to_string(),
+                };
+                return Err(Stop::No { reasons: refusal.reasons.iter().map(say).collect(), hint });
+            }
+            Decision::Fault(fault) => {
+                return Err(Stop::Broken {
+                    what: "the policy could not be evaluated",
+                    details: fault.to_string(),
+                });
+            }
+        }
+    }
+    Ok(grants)
+}
+
+/// On standard output there is room for one certificate.
+fn one_certificate(grants: &[Grant], ask: &Ask) -> Result<(), Stop> {
+    let [first, second, ..] = grants else { return Ok(()) };
+    let why = match first.offer() == second.offer() {
+        true => "they do not fit into one".to_owned(),
+        false => format!("offers {} and {} decide", first.offer(), second.offer()),
+    };
+    let account = first.accounts().first().map(Account::name).unwrap_or_default();
+    Err(Stop::Undelivered {
+        reason: format!(
+            "these accounts take {} certificates, since {why}; standard output takes one",
+            grants.len()
+        ),
+        hint: format!(
+            "into an agent: ssh -A ca {}; or one at a time: ssh ca {account} ...",
+            ask.line()
+        ),
+    })
+}
+
+/// What is known of a certificate before it is signed.
+struct Detail {
+    accounts: Vec<String>,
+    offer: OfferId,
+    grant_ends: UnixTime,
+    renewal: bool,
+}
+
+impl Detail {
+    fn issue(&self, certificate: &Certificate, now: UnixTime) -> Issue {
+        Issue {
+            serial: certificate.serial(),
+            certificate: certificate.as_openssh().to_owned(),
+            accounts: self.accounts.clone(),
+            issued: now,
+            valid_before: certificate.valid_before(),
+            grant_ends: self.grant_ends,
+            renewal: self.renewal,
+            offer: self.offer.clone(),
+        }
+    }
+}
+
+/// The most accounts one certificate opens: the signer's limit unless it is set lower.
+const PRINCIPALS: usize = 64;
+
 /// Remarks for the person: what is less than was asked for.
-fn notes(grant: &Grant) -> Vec<String> {
+fn remarks(grant: &Grant) -> Vec<String> {
     let clipped = grant.clipped();
     let clip = |what: &str, clip: Option<Clip>| {
         clip.map(|clip| {

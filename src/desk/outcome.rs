@@ -1,44 +1,77 @@
 //! What the desk answers: values, which `front::reply` puts into words.
 
+use std::collections::BTreeSet;
+
 use crate::certificate::names::{OfferId, PersonName, RequestId};
-use crate::certificate::time::{Span, UnixTime};
+use crate::certificate::time::UnixTime;
 
 /// The answer to a command.
 #[derive(Debug)]
 pub enum Outcome {
     /// A certificate.
     Issued(Box<Issued>),
+    /// It is in the agent already, and good until then.
+    There(UnixTime),
     /// No, and why: the person's to mend.
     Refused(Refused),
     /// Something broke: ours to mend. The id finds the details in the journal.
     Fault(Fault),
     /// Who one is and what one holds.
-    Status(Status),
+    Status(Box<Status>),
+    /// One's live grants.
+    List(Vec<LiveGrant>, UnixTime),
+    /// Why a login may fail.
+    Why(Box<Why>),
 }
 
-/// A certificate that was issued.
+/// What was issued.
 #[derive(Debug)]
 pub struct Issued {
-    /// The request.
+    /// The request; of a further certificate the one that its grant was made for.
     pub request: RequestId,
+    /// The certificates: one for each offer, and at least one. On standard output there is one.
+    pub certificates: Vec<Issue>,
+    /// Where they went.
+    pub to: To,
+    /// What `ssh` is to be given, as typed.
+    pub typed: String,
+    /// Remarks: what was clipped, what is missing.
+    pub notes: Vec<String>,
+}
+
+/// Where certificates went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// Standard output.
+    Stdout,
+    /// Standard output; it is one that was issued before.
+    StdoutAgain,
+    /// The forwarded agent, which showed so many identities before.
+    Agent {
+        /// How many.
+        identities: u32,
+    },
+}
+
+/// One certificate.
+#[derive(Debug, Clone)]
+pub struct Issue {
     /// The serial.
     pub serial: u64,
     /// The certificate as one line of OpenSSH's.
     pub certificate: String,
     /// What it opens.
     pub accounts: Vec<String>,
-    /// What was typed, which is what `ssh` is to be given.
-    pub typed: String,
-    /// Its life.
-    pub ttl: Span,
+    /// From when.
+    pub issued: UnixTime,
     /// The first second after it.
     pub valid_before: UnixTime,
     /// When the grant ends.
     pub grant_ends: UnixTime,
+    /// Whether the grant was there before.
+    pub renewal: bool,
     /// The offer that decided.
     pub offer: OfferId,
-    /// Remarks: what was clipped, what is missing.
-    pub notes: Vec<String>,
 }
 
 /// A refusal.
@@ -70,6 +103,8 @@ pub struct Status {
     pub key: String,
     /// The type of that key.
     pub key_type: String,
+    /// The locks on this person, this key and everything, a sentence each.
+    pub locks: Vec<String>,
     /// Live grants, those that end first first.
     pub grants: Vec<LiveGrant>,
     /// When this was read.
@@ -81,12 +116,63 @@ pub struct Status {
 pub struct LiveGrant {
     /// The request.
     pub request: RequestId,
-    /// What it opens.
+    /// What it opens, each `LOGIN@HOST`.
     pub accounts: Vec<String>,
     /// The ticket.
     pub ticket: Option<String>,
+    /// The reason, as typed.
+    pub reason: Option<String>,
+    /// When it was made.
+    pub began: UnixTime,
     /// When it ends.
     pub ends: UnixTime,
     /// The offer.
     pub offer: OfferId,
+    /// How many certificates were issued from it.
+    pub certificates: u64,
+    /// The last of them.
+    pub last: Option<Last>,
+}
+
+/// The last certificate from a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Last {
+    /// Its serial.
+    pub serial: u64,
+    /// The fingerprint of the key it certifies.
+    pub subject: String,
+    /// `stdout` or `agent`.
+    pub delivery: String,
+    /// The first second after it, if it was signed at once.
+    pub valid_before: UnixTime,
+}
+
+/// What is known about a login that may fail.
+#[derive(Debug)]
+pub struct Why {
+    /// The account, canonical.
+    pub account: String,
+    /// As it was typed.
+    pub typed: String,
+    /// Live grants that cover it.
+    pub grants: Vec<LiveGrant>,
+    /// Live grants for other accounts on that host.
+    pub elsewhere: Vec<LiveGrant>,
+    /// The key that was proved on this connection.
+    pub key: String,
+    /// Whether the host's keys are known, so that an agent can be bound to it.
+    pub keys_known: bool,
+    /// When this was read.
+    pub now: UnixTime,
+}
+
+/// A host that a person may ask for.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// Name, aliases, addresses.
+    pub names: Vec<String>,
+    /// The accounts.
+    pub logins: BTreeSet<String>,
+    /// The hop on the way, `LOGIN@HOST`.
+    pub via: Option<String>,
 }

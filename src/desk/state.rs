@@ -3,8 +3,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::outcome::LiveGrant;
-use crate::certificate::names::PersonName;
+use serde::Deserialize;
+
+use super::locks::Locks;
+use super::outcome::{Last, LiveGrant};
+use crate::certificate::names::{OfferId, PersonName, RequestId};
 use crate::certificate::time::{Span, UnixTime};
 use crate::decide::LONGEST;
 use crate::ledger::facts::{Granted, Header, Refusal, Text};
@@ -25,10 +28,27 @@ const REFUSAL_SPAN: Span = Span::secs(3600);
 /// What the desk knows.
 #[derive(Debug, Default)]
 pub struct State {
+    /// What is locked.
+    pub locks: Locks,
     grants: HashMap<PersonName, Vec<LiveGrant>>,
     refusals: HashMap<PersonName, Refusals>,
     texts: HashMap<&'static str, Hash>,
     newest: UnixTime,
+}
+
+/// What the fold reads of a certificate's facts.
+#[derive(Deserialize)]
+struct Issuance {
+    time: UnixTime,
+    person: PersonName,
+    request: RequestId,
+    offer: OfferId,
+    accounts: Vec<String>,
+    #[serde(default)]
+    targets: Vec<String>,
+    ttl: u64,
+    subject: String,
+    delivery: String,
 }
 
 /// A person's refusals.
@@ -61,7 +81,8 @@ impl State {
             written.is_none_or(|header| header.time >= horizon)
         })?;
         // Read again rather than kept: a busy week has more entries than there is memory.
-        let mut state = Self::default();
+        // A lock never ends by itself: all there ever were. Those of the last days come twice, in order.
+        let mut state = Self { locks: Locks::rebuild(store)?, ..Self::default() };
         let mut unread = None;
         store.each_from(from, |row| {
             unread = state.refold(&row).err();
@@ -96,15 +117,11 @@ impl State {
         }
         match entry.kind {
             Kind::Grant => match serde_json::from_slice::<Granted>(entry.facts) {
-                Ok(granted) => {
-                    self.grants.entry(granted.person.clone()).or_default().push(LiveGrant {
-                        request: granted.request,
-                        accounts: granted.accounts.iter().map(ToString::to_string).collect(),
-                        ticket: granted.ticket.map(|ticket| ticket.id),
-                        ends: granted.grant_ends,
-                        offer: granted.offer,
-                    })
-                }
+                Ok(granted) => self.granted(granted),
+                Err(why) => unreadable(why),
+            },
+            Kind::Certificate => match serde_json::from_slice::<Issuance>(entry.facts) {
+                Ok(issued) => self.issued(entry.index, issued),
                 Err(why) => unreadable(why),
             },
             Kind::Policy | Kind::People | Kind::Hosts => {
@@ -115,14 +132,50 @@ impl State {
             }
             // What stood in the lost entries nobody knows: what was granted before is void.
             Kind::Succession => self.grants.clear(),
+            Kind::Lock => {
+                if let Err(why) = self.locks.fold(entry.facts) {
+                    tracing::error!(index = entry.index, %why, "a lock that cannot be read");
+                }
+            }
             // Refusals are counted when they are decided, before they are committed: see `refused`.
-            Kind::Certificate
-            | Kind::Refusal
-            | Kind::Lost
-            | Kind::Key
-            | Kind::BreakGlass
-            | Kind::Lock
-            | Kind::HostCertificate => {}
+            Kind::Refusal | Kind::Lost | Kind::Key | Kind::BreakGlass | Kind::HostCertificate => {}
+        }
+    }
+
+    fn granted(&mut self, granted: Granted) {
+        let accounts = match granted.targets.as_slice() {
+            [] => granted.accounts.iter().map(ToString::to_string).collect(),
+            _ => granted.targets,
+        };
+        self.grants.entry(granted.person).or_default().push(LiveGrant {
+            request: granted.request,
+            accounts,
+            ticket: granted.ticket.map(|ticket| ticket.id),
+            reason: granted.reason,
+            began: granted.grant_ends.minus(Span::secs(granted.period)),
+            ends: granted.grant_ends,
+            offer: granted.offer,
+            certificates: 0,
+            last: None,
+        });
+    }
+
+    fn issued(&mut self, index: u64, issued: Issuance) {
+        let grants = self.grants.get_mut(&issued.person).into_iter().flatten();
+        let accounts = if issued.targets.is_empty() { &issued.accounts } else { &issued.targets };
+        let under = |grant: &&mut LiveGrant| {
+            grant.request == issued.request
+                && grant.offer == issued.offer
+                && accounts.iter().all(|account| grant.accounts.contains(account))
+        };
+        if let Some(grant) = grants.into_iter().find(under) {
+            grant.certificates += 1;
+            grant.last = Some(Last {
+                serial: index + 1,
+                subject: issued.subject,
+                delivery: issued.delivery,
+                valid_before: issued.time.plus(Span::secs(issued.ttl)),
+            });
         }
     }
 
@@ -138,6 +191,30 @@ impl State {
         let mut live = grants.clone();
         live.sort_by_key(|grant| grant.ends);
         live
+    }
+
+    /// The live grants of one request of a person's that together cover these accounts, those of the
+    /// request that ends last. `fits` says which grants count.
+    pub fn covering(
+        &mut self,
+        person: &PersonName,
+        accounts: &[String],
+        now: UnixTime,
+        fits: impl Fn(&LiveGrant) -> bool,
+    ) -> Vec<LiveGrant> {
+        let mut live = self.live(person, now);
+        live.retain(fits);
+        let ends: Vec<(UnixTime, RequestId)> =
+            live.iter().map(|grant| (grant.ends, grant.request.clone())).collect();
+        for (_, request) in ends.into_iter().rev() {
+            let of: Vec<&LiveGrant> =
+                live.iter().filter(|grant| grant.request == request).collect();
+            let covers = |account| of.iter().any(|grant| grant.accounts.contains(account));
+            if accounts.iter().all(covers) {
+                return of.into_iter().cloned().collect();
+            }
+        }
+        Vec::new()
     }
 
     /// The hash of the text that the last entry of a kind names.
@@ -190,6 +267,7 @@ impl State {
             grants.retain(|grant| grant.ends > now);
             !grants.is_empty()
         });
+        self.locks.forget(now);
         self.refusals.values_mut().for_each(|refusals| refusals.expire(now));
         self.refusals
             .retain(|_, refusals| !refusals.written.is_empty() || refusals.counted.is_some());

@@ -19,7 +19,7 @@ pub(super) async fn answer(
     work: Option<(JoinHandle<Reply>, Vec<u8>)>,
     answering: Answering,
 ) {
-    let Begun { to, slot, terminal, hangup } = channel;
+    let Begun { to, slot, terminal, hangup, ticket: _ } = channel;
     let too_late = async {
         answering.visit().stopped().await;
         sleep(ANSWERS).await;

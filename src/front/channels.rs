@@ -26,7 +26,7 @@ pub(super) struct Channels<T> {
 /// A channel that was opened and not closed by the peer.
 enum Open<T> {
     /// Waits for its one command.
-    Waiting { to: T, slot: OwnedSemaphorePermit, terminal: bool },
+    Waiting { to: T, slot: OwnedSemaphorePermit, terminal: bool, ticket: Option<String> },
     /// Had its command. Sending interrupts the answer, dropping says that nobody listens.
     Running { listening: oneshot::Sender<()>, terminal: bool },
 }
@@ -39,6 +39,8 @@ pub(super) struct Begun<T> {
     pub(super) slot: OwnedSemaphorePermit,
     /// Whether lines go to a terminal.
     pub(super) terminal: bool,
+    /// The ticket that came with it.
+    pub(super) ticket: Option<String>,
     /// A value is an interrupt; a dropped sender says that the channel or the connection is gone.
     pub(super) hangup: oneshot::Receiver<()>,
 }
@@ -79,7 +81,7 @@ impl<T> Channels<T> {
         let left = self.left.checked_sub(1).ok_or(Full::ForEver { open })?;
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| Full::Now)?;
         self.left = left;
-        self.open.insert(id, Open::Waiting { to, slot, terminal: false });
+        self.open.insert(id, Open::Waiting { to, slot, terminal: false, ticket: None });
         Ok(())
     }
 
@@ -95,13 +97,25 @@ impl<T> Channels<T> {
         }
     }
 
+    /// Notes the ticket that came for a channel that waits for its command.
+    pub(super) fn with_ticket(&mut self, id: u32, text: &str) -> Result<(), Misuse> {
+        match self.open.get_mut(&id) {
+            Some(Open::Waiting { ticket, .. }) => {
+                *ticket = Some(text.to_owned());
+                Ok(())
+            }
+            Some(Open::Running { .. }) => Err(Misuse::Begun),
+            None => Err(Misuse::NotOpen),
+        }
+    }
+
     /// Takes a channel for its one command.
     pub(super) fn begin(&mut self, id: u32) -> Result<Begun<T>, Misuse> {
         match self.open.remove(&id) {
-            Some(Open::Waiting { to, slot, terminal }) => {
+            Some(Open::Waiting { to, slot, terminal, ticket }) => {
                 let (listening, hangup) = oneshot::channel();
                 self.open.insert(id, Open::Running { listening, terminal });
-                Ok(Begun { to, slot, terminal, hangup })
+                Ok(Begun { to, slot, terminal, ticket, hangup })
             }
             Some(running @ Open::Running { .. }) => {
                 self.open.insert(id, running);

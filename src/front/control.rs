@@ -41,6 +41,15 @@ pub enum Order {
         /// What it says.
         says: Box<HostCertificate>,
     },
+    /// Lock something, or lift a lock.
+    Lock {
+        /// What, as it is typed: `person:bob`.
+        target: String,
+        /// Whether a lock is lifted.
+        lifting: bool,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// How an order ended.
@@ -179,6 +188,13 @@ pub fn write_order(order: &Order, by: Option<&str>) -> serde_json::Result<Vec<u8
 fn is_claim(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._@-+".contains(&b))
+}
+
+/// Whoever runs this process, as the socket would tell.
+pub fn this_author() -> Author {
+    let uid = rustix::process::getuid().as_raw();
+    let claims = std::env::var("SUDO_USER").ok().filter(|name| is_claim(name));
+    Author { uid, user: name_of(uid), claims }
 }
 
 /// The name of a user of this machine, as its own file of users has it.

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use ssh_key::public::KeyData;
 
+use super::client::Block;
 use super::control::{Answer, Order, Orders};
 use super::{Caller, Command, Reply, reply, verbs};
 use crate::certificate::names::PersonName;
 use crate::config::ca::Ca;
 use crate::config::trust::Trust;
 use crate::desk::Desk;
+use crate::desk::locking::LockAsk;
 use crate::desk::reload::By;
 use crate::desk::request::Asker;
 use crate::ledger::facts::Author;
@@ -22,11 +24,16 @@ pub struct Counter {
     pub trust: Trust,
     /// `ca.toml`, as it was at the start.
     pub ca: Arc<Ca>,
+    /// Where people connect to: host and port.
+    pub address: (String, u16),
 }
 
 impl Orders for Counter {
     async fn carry_out(self: Arc<Self>, order: Order, author: Author) -> Answer {
         match order {
+            Order::Lock { target, lifting, reason } => {
+                self.lock_by_operator(author, &target, lifting, &reason).await
+            }
             Order::Reload { change } => self.reload(By { author: Some(author), change }).await,
             Order::HostCertificate { says } => {
                 let recorded = self.desk.record_host_certificate(&says, &self.trust).await;
@@ -37,9 +44,42 @@ impl Orders for Counter {
 }
 
 impl Counter {
+    /// Sets or lifts a lock for an operator of this machine.
+    async fn lock_by_operator(
+        &self,
+        author: Author,
+        target: &str,
+        lifting: bool,
+        reason: &str,
+    ) -> Answer {
+        let ask = match (target.parse(), reason.parse()) {
+            (Ok(target), Ok(reason)) => LockAsk { target, lifting, reason },
+            (Err(why), _) => return Answer::refused(why),
+            (_, Err(why)) => return Answer::refused(format!("--reason: {why}")),
+        };
+        reply::locks::by_operator(self.desk.lock_by_operator(author, ask).await)
+    }
+
     /// Has people, hosts and policy read anew.
     pub async fn reload(&self, by: By) -> Answer {
         reply::reload::reloaded(self.desk.reload(&self.ca, by).await)
+    }
+
+    /// The client's ssh_config block.
+    fn config(&self, asker: &Asker, form: verbs::Form, as_json: bool) -> Reply {
+        match self.desk.reach(asker) {
+            Ok((person, hosts)) => {
+                let block = Block {
+                    name: self.trust.name().to_owned(),
+                    address: self.address.clone(),
+                    host_key: self.trust.door_line(),
+                    person,
+                    hosts,
+                };
+                reply::config(&block.print(form), block.hosts.len(), as_json)
+            }
+            Err(refused) => reply::outcome(&refused, as_json),
+        }
     }
 }
 
@@ -53,22 +93,39 @@ impl super::Commands for Counter {
             Command::Status => Vec::new(),
             Command::Words(words) => words,
         };
-        let line = match verbs::parse(&words) {
+        let at_hand = caller.ticket.as_deref();
+        let line = verbs::parse(&words, at_hand).or_else(|usage| {
+            // HOST ID finds the one account there.
+            let first = usage.unknown.as_deref().and_then(|word| word.split(',').next());
+            match first.is_some_and(|word| self.desk.knows_host(word)) {
+                true => verbs::parse_request(&words, at_hand),
+                false => Err(usage),
+            }
+        });
+        let line = match line {
             Ok(line) => line,
-            Err(mut usage) => {
-                let host = usage.unknown.as_deref().filter(|word| self.desk.knows_host(word));
-                if let Some(host) = host {
-                    usage.hint = format!("name the account too: ssh ca LOGIN@{host} TICKET");
-                }
-                return reply::usage(&usage);
-            }
+            Err(usage) => return reply::usage(&usage),
         };
-        let asker = Asker { key: caller.key, user: caller.user, source: caller.source };
+        let Caller { key, user, source, agent, .. } = caller;
+        let asker = Asker { key, user, source, agent };
         match line.verb {
-            verbs::Verb::Request(ask) => {
-                reply::outcome(&self.desk.request(&asker, ask).await, line.json)
+            verbs::Verb::Request(ask, want) => {
+                reply::outcome(&self.desk.request(&asker, ask, want).await, line.json)
             }
+            verbs::Verb::List(request) => {
+                reply::outcome(&self.desk.list(&asker, request.as_ref()), line.json)
+            }
+            verbs::Verb::Why(target) => reply::outcome(&self.desk.why(&asker, &target), line.json),
+            verbs::Verb::Config(form) => self.config(&asker, form, line.json),
             verbs::Verb::Status => reply::outcome(&self.desk.status(&asker), line.json),
+            verbs::Verb::Lock(ask) => match self.desk.lock(&asker, ask).await {
+                Ok(changed) => reply::locks::changed(&changed, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
+            verbs::Verb::Locks => match self.desk.locks(&asker) {
+                Ok(locks) => reply::locks::listed(&locks, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
             verbs::Verb::Trust(parts) => reply::trust(&self.trust, &parts, line.json),
             verbs::Verb::Give(give) => {
                 reply::host::give(&give, &self.trust, &self.desk.in_force.now().hosts, line.json)

@@ -16,8 +16,10 @@
 
 mod answer;
 mod channels;
+pub mod client;
 pub mod control;
 pub mod counter;
+mod deliver;
 pub mod descriptors;
 mod doorman;
 pub mod identity;
@@ -50,6 +52,7 @@ use tokio::time::timeout;
 use self::doorman::{ANSWERS, Doorman, GRACE};
 use crate::certificate::names::PersonName;
 use crate::config::ca::Limits;
+use crate::desk::delivery::Forwarded;
 
 /// What stands behind the door.
 pub trait Commands: Send + Sync + 'static {
@@ -72,7 +75,7 @@ pub trait Commands: Send + Sync + 'static {
 }
 
 /// Who asks, as proved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// The owner of the key.
     pub person: PersonName,
@@ -83,6 +86,10 @@ pub struct Caller {
     pub user: String,
     /// Where the connection comes from.
     pub source: SocketAddr,
+    /// The agent that is forwarded on the connection, if one is.
+    pub agent: Option<Arc<Forwarded>>,
+    /// What the client sent as `HALLPASS_TICKET` with this command: somebody's words.
+    pub ticket: Option<String>,
 }
 
 /// What is asked.

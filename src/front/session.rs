@@ -16,13 +16,18 @@ use ssh_key::public::KeyData;
 
 use super::answer::answer;
 use super::channels::{Channels, Full, Misuse};
+use super::deliver::Over;
 use super::identity::{Budget, Identity, Proof, Refused};
 use super::places::Place;
 use super::visit::{Ending, Visit};
 use super::{Caller, Command, Commands};
+use crate::desk::delivery::Forwarded;
 
 /// The longest command, in bytes.
 const WORDS: usize = 4096;
+
+/// The one name of a client's environment that is taken.
+const TICKET: &str = "HALLPASS_TICKET";
 
 /// The byte a terminal in raw mode sends for an interrupt.
 const CTRL_C: u8 = 3;
@@ -35,6 +40,8 @@ pub(super) struct Session<D> {
     identity: Identity,
     budget: Budget,
     channels: Channels<ChannelWriteHalf<Msg>>,
+    /// The agent, once the client said that it forwards one.
+    agent: Option<Arc<Forwarded>>,
 }
 
 impl<D: Commands> Session<D> {
@@ -47,6 +54,7 @@ impl<D: Commands> Session<D> {
             identity: Identity::new(),
             budget: Budget::new(),
             channels: Channels::new(),
+            agent: None,
         }
     }
 
@@ -92,7 +100,7 @@ impl<D: Commands> Session<D> {
         command: Option<Command>,
         session: &mut server::Session,
     ) -> Result<(), Error> {
-        let begun = match self.channels.begin(id.into()) {
+        let mut begun = match self.channels.begin(id.into()) {
             Ok(begun) => begun,
             Err(Misuse::Begun) => return session.channel_failure(id),
             Err(Misuse::NotOpen) => return self.end(Ending::Protocol),
@@ -103,6 +111,8 @@ impl<D: Commands> Session<D> {
                 key: key.clone(),
                 user: user.clone(),
                 source: self.visit.source,
+                agent: self.agent.clone(),
+                ticket: begun.ticket.take(),
             },
             Proof::Nobody => return self.end(Ending::Protocol),
         };
@@ -288,11 +298,32 @@ impl<D: Commands> Handler for Session<D> {
     async fn env_request(
         &mut self,
         id: ChannelId,
-        _name: &str,
-        _value: &str,
+        name: &str,
+        value: &str,
         session: &mut server::Session,
     ) -> Result<(), Error> {
-        session.channel_failure(id)
+        // One name, and no more of it than a ticket's address takes.
+        if name != TICKET || value.is_empty() || value.len() > 512 {
+            return session.channel_failure(id);
+        }
+        match self.channels.with_ticket(id.into(), value) {
+            Ok(()) => session.channel_success(id),
+            Err(Misuse::Begun) => session.channel_failure(id),
+            Err(Misuse::NotOpen) => self.end(Ending::Protocol),
+        }
+    }
+
+    /// The client forwards its agent on this connection. Nothing is asked of it before a certificate
+    /// is to be put into it.
+    async fn agent_request(
+        &mut self,
+        _id: ChannelId,
+        session: &mut server::Session,
+    ) -> Result<bool, Error> {
+        if self.agent.is_none() {
+            self.agent = Some(Arc::new(Forwarded::new(Box::new(Over(session.handle())))));
+        }
+        Ok(true)
     }
 
     async fn subsystem_request(
@@ -316,6 +347,6 @@ impl<D: Commands> Handler for Session<D> {
         session.channel_failure(id)
     }
 
-    // What is not here keeps the library's answer, which is no: forwarding of ports, sockets and
-    // agents, and channels of any other kind. Signals and changes of the window are ignored.
+    // What is not here keeps the library's answer, which is no: forwarding of ports and sockets, and
+    // channels of any other kind. Signals and changes of the window are ignored.
 }

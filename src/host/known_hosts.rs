@@ -16,7 +16,7 @@ pub fn known_hosts(trust: &Trust, hosts: &Hosts) -> String {
             out += &format!("{names} {}\n", line(key));
         }
         if host.pool || host.host_certificate {
-            for key in trust.host_cas() {
+            for key in trust.host_ca_keys() {
                 out += &format!("@cert-authority {names} {}\n", line(key));
             }
         }

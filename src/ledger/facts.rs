@@ -249,6 +249,44 @@ pub struct BreakGlass {
     pub reason: String,
 }
 
+/// The facts of a `lock`: something is locked from here on, or a lock is lifted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockChange {
+    /// `person`, `key`, `host`, `tag` or `everything`.
+    pub target: String,
+    /// Its name; empty for everything.
+    pub name: String,
+    /// Whether it is locked from here on.
+    pub locked: bool,
+    /// Who did it over SSH.
+    pub person: Option<PersonName>,
+    /// The fingerprint of the key that was proved, where it was over SSH.
+    pub key: Option<String>,
+    /// Where the connection came from.
+    pub source: Option<String>,
+    /// Who did it on the CA's machine.
+    pub operator: Option<Author>,
+    /// Why, as typed.
+    pub reason: String,
+}
+
+impl LockChange {
+    /// Who did it, in words: `ana`, `operator root`.
+    pub fn who(&self) -> String {
+        match (&self.person, &self.operator) {
+            (Some(person), _) => person.to_string(),
+            (None, Some(Author { user: Some(user), claims: None, .. })) => {
+                format!("operator {user}")
+            }
+            (None, Some(Author { user: Some(user), claims: Some(name), .. })) => {
+                format!("operator {user} for {name}")
+            }
+            (None, Some(Author { uid, .. })) => format!("operator {uid}"),
+            (None, None) => "nobody".to_owned(),
+        }
+    }
+}
+
 /// Principals as their text.
 mod principals {
     use super::Principal;

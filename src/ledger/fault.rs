@@ -20,6 +20,8 @@ pub enum Fault {
     SignerRefused(String),
     /// The signer has seen more of the ledger than is there, or another one.
     LedgerLost(String),
+    /// A lock was set while the certificate was on its way: which, by whom and why.
+    Locked(String),
     /// The daemon is ending.
     Ending,
 }
@@ -33,6 +35,7 @@ impl std::fmt::Display for Fault {
             Self::SignerAway(why) => write!(f, "the signer cannot be reached: {why}"),
             Self::SignerRefused(why) => write!(f, "the signer did not sign: {why}"),
             Self::LedgerLost(why) => write!(f, "{why}"),
+            Self::Locked(lock) => write!(f, "{lock}"),
             Self::Ending => write!(f, "the daemon is ending"),
         }
     }

@@ -38,6 +38,9 @@ pub struct Committed<'a> {
 /// What is told of each committed entry, in order.
 pub type Fold = Box<dyn FnMut(Committed<'_>) + Send>;
 
+/// What stands against a certificate at the last moment, from its facts: a lock, in words.
+pub type Guard = Box<dyn Fn(&[u8]) -> Option<String> + Send>;
+
 /// The ledger, as the desk sees it. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
@@ -65,6 +68,8 @@ pub struct Setup {
     pub signer: Signer,
     /// The clock for checkpoints.
     pub clock: Arc<dyn Clock>,
+    /// Asked of each certificate within the batch that records it, when everything before is folded.
+    pub guard: Guard,
 }
 
 /// How many submissions may wait. More are a fault at once rather than later.
@@ -83,10 +88,10 @@ impl Ledger {
         let threads = |why: std::io::Error| Fault::Store(StoreError(format!("no thread: {why}")));
         let (queue, submissions) = mpsc::sync_channel(QUEUE);
         let (signer, stage) = setup.signer.start(reader, setup.checkpoint).map_err(threads)?;
-        let Setup { lock, key, keys, clock, reserve, .. } = setup;
+        let Setup { lock, key, keys, clock, reserve, guard, .. } = setup;
         let room = Arc::new(AtomicBool::new(reserve.as_ref().is_none_or(Reserve::is_whole)));
         let ledger = Self { queue, signer: signer.standing(), room: Arc::clone(&room) };
-        let writer = Writer { store, edge, key, keys, clock, fold, signer, reserve, room };
+        let writer = Writer { store, edge, key, keys, clock, fold, guard, signer, reserve, room };
         let run = move || {
             let _end = OrEnd("ledger");
             let store = writer.run(&submissions);

@@ -198,6 +198,21 @@ impl Store {
         Ok(())
     }
 
+    /// Reads every entry of kind `lock` by rising index, until `visit` says false. Cheap however long
+    /// the ledger is: an index has these entries alone.
+    pub fn each_lock(&self, mut visit: impl FnMut(Row) -> bool) -> Result<(), StoreError> {
+        let mut select = self.db.prepare_cached(
+            "SELECT idx, leaf, tbs, facts FROM entry WHERE leaf GLOB 'hallpass.v1 lock*' ORDER BY idx",
+        )?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            if !visit(read(row)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// How many entries were decided since then, and about how many bytes of disk they take: their
     /// own, and as much again for pages, tiles and the write-ahead log.
     pub fn grown_since(&self, then: UnixTime) -> Result<(u64, u64), StoreError> {
@@ -231,6 +246,16 @@ impl Store {
         let before: i64 = self.db.query_row(count, [], |row| row.get(0))?;
         if before > 0 {
             strays.push(format!("{before} entries have an index below 0"));
+        }
+        let locks = "SELECT count(*), total(idx) FROM entry";
+        let locks = [" NOT INDEXED", ""].map(|how| {
+            let locks = format!("{locks}{how} WHERE leaf GLOB 'hallpass.v1 lock*'");
+            let pair = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)?));
+            self.db.query_row(&locks, [], pair)
+        });
+        let [there, indexed] = locks;
+        if there? != indexed? {
+            strays.push("the index of locks is not of the locks that are there".to_owned());
         }
         let full = |level: u32| entries.checked_shr(HEIGHT * (level + 1)).unwrap_or(0);
         let mut missing: BTreeMap<i64, i64> = BTreeMap::new();

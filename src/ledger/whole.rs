@@ -13,7 +13,7 @@ use super::checkpoint::Checkpoint;
 use super::facts;
 use super::leaf::Kind;
 use super::proof;
-use super::record::{Committed, Fold, Ledger, Setup};
+use super::record::{Committed, Fold, Guard, Ledger, Setup};
 use super::recorded::{Certificate, check_signature};
 use super::store::{Lock, Store};
 use super::tree::{Hash, unbase64};
@@ -110,6 +110,11 @@ impl Whole {
 
     /// Starts the ledger and tells of what is committed.
     pub(crate) fn open_with(&self, fold: Fold) -> Ledger {
+        self.open_guarded(fold, Box::new(|_| None))
+    }
+
+    /// The same, with something that may stand against a certificate.
+    pub(crate) fn open_guarded(&self, fold: Fold, guard: Guard) -> Ledger {
         let (user_ca, bare_ca) = (keys().user_ca, keys().bare_ca);
         // The writer before gives the lock back when it has ended, which it does by itself.
         let database = self.trial.path("ledger.db");
@@ -127,6 +132,7 @@ impl Whole {
             signer: Signer::new(self.trial.path("line"), signer_vkey(), user_ca, bare_ca)
                 .with_patience(self.patience),
             clock: Arc::new(Stopped(NOW)),
+            guard,
         };
         Ledger::open(setup, fold).unwrap().0
     }

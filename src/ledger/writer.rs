@@ -18,7 +18,7 @@ use super::edge::Edge;
 use super::fault::{Fault, Reply, answer};
 use super::leaf::{Kind, Leaf};
 use super::note::NoteKey;
-use super::record::{Committed, Fold};
+use super::record::{Committed, Fold, Guard};
 use super::recorded::{Certificate, Recorded};
 use super::reserve::Reserve;
 use super::store::{NotCommitted, Store, StoreError};
@@ -49,6 +49,7 @@ pub(super) struct Writer {
     pub(super) keys: Keys,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) fold: Fold,
+    pub(super) guard: Guard,
     pub(super) signer: Pipeline,
     pub(super) reserve: Option<Reserve>,
     /// Whether the reserve was whole when this batch began.
@@ -64,7 +65,11 @@ impl Writer {
             // No timer: an idle queue waits for nobody, a busy one fills while the last batch commits.
             let mut bytes = first.bytes();
             let mut batch = vec![first];
-            while batch.len() < BATCH && bytes < BATCH_BYTES {
+            // A lock ends its batch: what comes behind it is held against it.
+            while batch.len() < BATCH
+                && bytes < BATCH_BYTES
+                && !batch.last().is_some_and(Submission::is_lock)
+            {
                 let Ok(next) = submissions.try_recv() else { break };
                 bytes += next.bytes();
                 batch.push(next);
@@ -182,6 +187,12 @@ impl Writer {
                     answer(reply, Err(fault));
                     return Ok(());
                 }
+                // INVARIANT: every lock that is committed is folded by now, and none is in this batch
+                // before this entry.
+                if let Some(lock) = (self.guard)(unsigned.facts()) {
+                    answer(reply, Err(Fault::Locked(lock)));
+                    return Ok(());
+                }
                 let grant = unsigned
                     .grant_facts()
                     .map(|facts| (Leaf::other(Kind::Grant, facts), facts.to_vec()));
@@ -291,6 +302,10 @@ impl Nodes for Writer {
 }
 
 impl Submission {
+    fn is_lock(&self) -> bool {
+        matches!(self, Self::Append(all, _) if all.iter().any(|(kind, _)| *kind == Kind::Lock))
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Issue(unsigned, _) => unsigned.len() + 1024,

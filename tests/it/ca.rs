@@ -9,9 +9,11 @@ use tempfile::TempDir;
 
 use crate::process::{Daemon, Said, key_pair, run};
 
-/// The program.
+/// The program: the one that cargo built, or that in `HALLPASS_PROGRAMS` (a release's, say).
 pub fn hallpass() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_hallpass"))
+    let programs = std::env::var_os("HALLPASS_PROGRAMS").map(PathBuf::from);
+    let built = PathBuf::from(env!("CARGO_BIN_EXE_hallpass"));
+    Command::new(programs.map_or(built, |programs| programs.join("hallpass")))
 }
 
 /// A running CA.

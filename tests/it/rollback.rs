@@ -120,6 +120,36 @@ fn an_old_copy_that_grew_past_the_mark_by_refusals_alone_is_noticed() {
     assert_eq!(verify(&ca).code, 0);
 }
 
+/// Bob is locked, and by night somebody puts the ledger of the day before in place, in which he is not.
+/// He asks first thing in the morning.
+#[test]
+fn a_copy_from_before_a_lock_gives_nobody_a_certificate_and_recovery_says_that_locks_are_lost() {
+    let (mut ca, copy, size) = copied();
+    assert_eq!(ca.ssh("ana", &["lock", "bob", "--reason", "left"]).code, 0);
+    assert_eq!(ca.daemon.stop(), 0);
+    put_back(&ca, &copy);
+    let said = verify(&ca);
+    let named = format!("entry {size}: is missing: the signer has seen {} entries", size + 1);
+    assert!(said.code == 1 && said.err.contains(&named), "{said:?}");
+    ca.restart_after_stop();
+    let said = ca.ssh("bob", &["logs@web01"]);
+    assert!(said.code == 75 && said.err.contains("hallpass ledger recover"), "{said:?}");
+    assert_eq!(ca.daemon.stop(), 0);
+
+    let said = ca.operator(&["ledger", "recover", "--accept-loss", "--reason", "put back"]);
+    let told = "locks that were set in what is lost do not stand, those that were lifted there stand \
+                again; now 0 locks stand: look before you serve: hallpass locks";
+    assert!(said.code == 0 && said.err.contains(told), "{said:?}");
+    assert_eq!(ca.succeed(&[]).code, 0);
+    // Before anybody is served, whoever is on call locks again what was locked.
+    assert_eq!(ca.operator(&["lock", "bob", "--reason", "left, again"]).code, 0);
+    ca.restart_after_stop();
+    let said = ca.ssh("bob", &["logs@web01"]);
+    assert!(said.code == 1 && said.err.contains("person bob is locked since "), "{said:?}");
+    assert_eq!(ca.ssh("ana", &["logs@web01"]).code, 0);
+    assert_eq!(verify(&ca).code, 0);
+}
+
 #[test]
 fn a_copy_that_lacks_only_an_entry_after_the_last_certificate_is_noticed() {
     // What bob wants forgotten is no certificate: here it is that he was refused, tomorrow a lock.

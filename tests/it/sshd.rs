@@ -29,6 +29,16 @@ impl Sshd {
 
     /// A host with other trusted keys and principals.
     pub fn start_with(name: &str, trusted: &str, principals: &str) -> Self {
+        Self::start_more(name, trusted, principals, |_| String::new())
+    }
+
+    /// The same with more lines of configuration, whose files are made in the folder that is given.
+    pub fn start_more(
+        name: &str,
+        trusted: &str,
+        principals: &str,
+        more: impl FnOnce(&Path) -> String,
+    ) -> Self {
         let dir = tempfile::Builder::new().prefix("sshd-").tempdir().unwrap();
         let at = |file: &str| dir.path().join(file);
         key_pair(dir.path(), "host", &["ed25519"]);
@@ -39,7 +49,8 @@ impl Sshd {
         let id = |what: &str| run(Command::new("id").arg(what)).ok().trim().to_owned();
         let (uid, gid) = (id("-u"), id("-g"));
         let passwd = format!(
-            "root:x:0:0::/root:/bin/sh\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\ndeploy:x:{uid}:{gid}::/:/bin/sh\n"
+            "root:x:0:0::/root:/bin/sh\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\n\
+             deploy:x:{uid}:{gid}::/:/bin/sh\nlogs:x:{uid}:{gid}::/:/bin/sh\n"
         );
         std::fs::write(at("passwd"), passwd).unwrap();
         std::fs::write(at("group"), format!("root:x:0:\nnogroup:x:65534:\ndeploy:x:{gid}:\n"))
@@ -47,6 +58,7 @@ impl Sshd {
         if uid == "0" {
             std::fs::create_dir_all("/run/sshd").unwrap();
         }
+        let more = more(dir.path());
         // A port that was free a moment ago; sshd cannot tell which one it was given.
         for _ in 0..20 {
             let port =
@@ -54,7 +66,7 @@ impl Sshd {
             let config = format!(
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\nTrustedUserCAKeys {}\n\
                  AuthorizedPrincipalsFile {}\nAuthorizedKeysFile none\nUsePAM no\nStrictModes no\nLogLevel VERBOSE\n\
-                 PasswordAuthentication no\nKbdInteractiveAuthentication no\n",
+                 PasswordAuthentication no\nKbdInteractiveAuthentication no\n{more}",
                 at("host").display(),
                 at("ca.pub").display(),
                 at("principals").display()
@@ -104,6 +116,11 @@ impl Sshd {
             .arg(format!("HostKeyAlias={}", self.name));
         ssh.arg("-o").arg(format!("UserKnownHostsFile={}", known.display())).arg("-i").arg(key);
         ssh
+    }
+
+    /// Its folder: host keys, known_hosts.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Its port.

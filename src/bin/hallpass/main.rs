@@ -3,8 +3,10 @@
 mod control;
 mod health;
 mod host;
+mod import;
 mod keys;
 mod ledger;
+mod locks;
 mod operate;
 mod recover;
 mod serve;
@@ -17,8 +19,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use hallpass::config::edit::{NewHost, NewPerson};
+use hallpass::desk::locks::Target;
 
-use self::words::{HostVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
+use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
 
 /// What ends a command: the text for the operator, and the exit status.
 enum Stop {
@@ -62,6 +65,12 @@ fn main() -> ExitCode {
         Verb::Host(HostVerb::Config { name, keep, at }) => host::config(&at.config, &name, &keep),
         Verb::Host(HostVerb::Sign(words)) => host::sign(&words),
         Verb::KnownHosts(at) => host::known_hosts(&at.config),
+        Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
+        Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
+        Verb::Locks(at) => locks::list(&at.config),
+        Verb::Person(PersonVerb::Disable { name, reason, at }) => {
+            locks::lock(&at.config, Target::Person(name), reason, false)
+        }
         Verb::Trust(words) => operate::trust(&words),
         Verb::Ledger(LedgerVerb::Verify {
             export: Some(export),
@@ -86,6 +95,8 @@ fn main() -> ExitCode {
         Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
         Verb::Health(at) => health::health(&at.config),
         Verb::Reload { change, at } => control::reload(&at.config, change),
+        Verb::Import(ImportVerb::People(words)) => import::people(words),
+        Verb::Import(ImportVerb::Hosts(words)) => import::hosts(words),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,6 +9,7 @@ use hallpass::config::ca::Ca;
 use hallpass::config::edit::replace;
 use hallpass::config::keys;
 use hallpass::config::trust::Trust;
+use hallpass::desk::locks::Locks;
 use hallpass::ledger::facts::BreakGlass;
 use hallpass::ledger::leaf::Kind;
 use hallpass::ledger::recover::{Offline, Recovery};
@@ -70,6 +71,14 @@ pub(crate) fn begin_generation(
         say(&format!("lost: entries {from} to {}, so serials {} to {to}", to - 1, from + 1));
     } else {
         say("no entry is lost");
+    }
+    let standing = Locks::rebuild(&store)?.iter().count();
+    if from < to {
+        say(&format!(
+            "locks that were set in what is lost do not stand, those that were lifted there stand \
+             again; now {}: look before you serve: hallpass locks",
+            count(standing, "lock stands", "locks stand")
+        ));
     }
     say("live grants are void; certificates of lost serials open servers until they expire");
     say(&format!("give verifiers the new key: {}", new.public()));

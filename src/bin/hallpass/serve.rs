@@ -1,5 +1,6 @@
 //! `serve`: the daemon put together, in the order in which a start must go.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -12,6 +13,7 @@ use hallpass::config::trust::Trust;
 use hallpass::config::{Config, Deciding};
 use hallpass::desk::Desk;
 use hallpass::desk::in_force::InForce;
+use hallpass::desk::locking::guard;
 use hallpass::desk::reload::By;
 use hallpass::desk::self_test::self_test;
 use hallpass::desk::state::State;
@@ -60,7 +62,8 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         let socket = ca.control_socket();
         let control = Control::bind(&socket)
             .map_err(|why| format!("the operator's socket {}: {why}", socket.display()))?;
-        let desk = Arc::new(Counter { desk, trust, ca: Arc::clone(&ca) });
+        let address = known_at(&ca, listener.addresses());
+        let desk = Arc::new(Counter { desk, trust, ca: Arc::clone(&ca), address });
         if let Err(why) = self_test(&desk.desk.in_force.now(), desk.desk.clock.now()) {
             tracing::error!(%why, "some requests will be faults");
         }
@@ -97,6 +100,15 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Where people connect to: what `ca.toml` says, or the first address that is listened on; the CA's
+/// name where that is any.
+fn known_at(ca: &Ca, listening: &[SocketAddr]) -> (String, u16) {
+    let first = listening.first();
+    let ip = first.map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
+    let host = ip.map_or_else(|| ca.name.to_string(), |ip| ip.to_string());
+    (host, first.map_or(22, SocketAddr::port))
+}
+
 fn open_desk(
     ca: &Ca,
     trust: &Trust,
@@ -131,6 +143,7 @@ fn open_desk(
     let clock: Arc<dyn Clock> = Arc::clone(&watch) as _;
     let state = Arc::new(Mutex::new(state));
     let folded = Arc::clone(&state);
+    let in_force = Arc::new(InForce::new(deciding));
     let setup = Setup {
         lock,
         reserve: Some(reserve),
@@ -140,6 +153,7 @@ fn open_desk(
         keys,
         signer: signer(ca, trust)?,
         clock: Arc::clone(&clock),
+        guard: guard(Arc::clone(&state), Arc::clone(&in_force)),
     };
     let fold = Box::new(move |entry: Committed<'_>| {
         let mut state = folded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,8 +166,23 @@ fn open_desk(
         .first()
         .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
     let node = ca.name.to_string();
-    let in_force = InForce::new(deciding);
-    Ok((Desk { in_force, ledger, state, tracker, clock, node, user_ca, bare_ca }, writer))
+    let host_cas = trust.host_cas()?;
+    let ticket_url = ca.tracker.first().and_then(|tracker| tracker.url.clone());
+    let kept = Mutex::default();
+    let desk = Desk {
+        in_force,
+        ledger,
+        state,
+        tracker,
+        clock,
+        node,
+        user_ca,
+        bare_ca,
+        host_cas,
+        ticket_url,
+        kept,
+    };
+    Ok((desk, writer))
 }
 
 /// The signer behind its socket.

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
+use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, Reason, TagName};
 use hallpass::certificate::time::Span;
+use hallpass::desk::locks::Target;
 use hallpass::desk::reload::Change;
 use hallpass::host::config::Kept;
 
@@ -37,12 +38,37 @@ pub(crate) enum Verb {
         #[command(flatten)]
         at: At,
     },
+    /// Print people or hosts of another list as TOML for people.d or hosts.d
+    #[command(subcommand)]
+    Import(ImportVerb),
     /// Add people to people.toml
     #[command(subcommand)]
     Person(PersonVerb),
     /// Add hosts to hosts.toml, print the file that puts one under the CA
     #[command(subcommand)]
     Host(HostVerb),
+    /// Stop every certificate for a person, by a key, on a host, on a tag's hosts, or all of them
+    Lock {
+        /// PERSON, host:NAME, tag:NAME, key:SHA256:... or everything
+        target: Target,
+        /// Why: everybody who is stopped is told
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Lift a lock, whoever set it
+    Unlock {
+        /// As it was locked
+        target: Target,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Say what is locked, by whom, when and why
+    Locks(At),
     /// Print public keys
     Trust(TrustWords),
     /// Print known_hosts lines for the door and all hosts
@@ -100,6 +126,60 @@ pub(crate) struct InitWords {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum ImportVerb {
+    /// From CSV, JSON or terraform output -json
+    People(PeopleWords),
+    /// From CSV, JSON, ansible-inventory --list or terraform output -json
+    Hosts(HostsWords),
+}
+
+#[derive(Args)]
+pub(crate) struct PeopleWords {
+    #[command(flatten)]
+    pub(crate) list: ListWords,
+    /// A group that each of them gets
+    #[arg(long)]
+    pub(crate) group: Vec<GroupName>,
+}
+
+#[derive(Args)]
+pub(crate) struct HostsWords {
+    #[command(flatten)]
+    pub(crate) list: ListWords,
+    /// A tag that each of them gets
+    #[arg(long)]
+    pub(crate) tag: Vec<TagName>,
+    /// An account that can be asked for on each of them
+    #[arg(long)]
+    pub(crate) login: Vec<Login>,
+}
+
+#[derive(Args)]
+pub(crate) struct ListWords {
+    /// The list; - for standard input
+    pub(crate) file: PathBuf,
+    /// What it looks like; csv or json by the file's ending if left out
+    #[arg(long)]
+    pub(crate) from: Option<From>,
+    /// Make capital letters in names and tags small ones
+    #[arg(long)]
+    pub(crate) lower_case: bool,
+    /// The file in people.d or hosts.d that the output is to replace: left out when it is checked
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replaces: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum From {
+    Csv,
+    Json,
+    Ansible,
+    Terraform,
+}
+
+#[derive(Subcommand)]
 pub(crate) enum PersonVerb {
     /// Add a person or a service
     Add {
@@ -117,6 +197,16 @@ pub(crate) enum PersonVerb {
         /// A program, not a human being
         #[arg(long)]
         service: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Lock a person or service; stays so whatever the files say, until hallpass unlock
+    Disable {
+        /// The name
+        name: PersonName,
+        /// Why: they are told
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
         #[command(flatten)]
         at: At,
     },

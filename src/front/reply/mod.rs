@@ -1,7 +1,10 @@
 //! The voice: answers put into words. stdout carries the artefact and nothing else; what a person
 //! reads goes to stderr as `hallpass: ...`, lower case, no full stop, and `hint:` says what is next.
 
+mod help;
 pub mod host;
+mod issued;
+pub mod locks;
 pub mod reload;
 
 use serde_json::{Value, json};
@@ -10,7 +13,7 @@ use super::Reply;
 use super::verbs::Usage;
 use crate::certificate::safe::Safe;
 use crate::config::trust::{Part, Trust};
-use crate::desk::outcome::{Fault, Issued, Outcome, Refused, Status};
+use crate::desk::outcome::{Fault, Outcome, Refused, Status};
 
 /// Exit statuses, the same for every verb.
 pub mod exit {
@@ -24,107 +27,16 @@ pub mod exit {
     pub const FAULT: u32 = 75;
 }
 
-/// The general help: one screen, ends in a command that works.
-const HELP: &str = "\
-usage: ssh ca LOGIN@HOST TICKET [options]     ask for a certificate, printed on stdout
-       ssh ca VERB ...
-
-  request LOGIN@HOST [TICKET]   the same, spelled out
-      --ticket ID               the ticket that is the reason
-      --reason TEXT             why, in your words
-      --for 1h                  how long the grant is to last
-      --ttl 5m                  how long the certificate is to live
-      --offer ID                the offer to decide by
-  status                        who you are and what you hold (also: no words at all)
-  trust [--user] [--bare] [--host] [--ledger]
-                                public keys for servers, clients and verifiers
-  host config NAME              the file that puts a server under the CA
-  known-hosts                   lines for known_hosts: all hosts, and this CA
-  help [VERB]                   this, or more on one verb
-  --json                        at the end of any of these: one JSON object on stdout
-
-exit status: 0 done, 1 refused, 2 usage, 75 fault (try again)
-
-  ssh ca deploy@web01 OPS-7 > cert.pub
-  ssh -i ~/.ssh/id_ed25519 -o CertificateFile=cert.pub deploy@web01
-";
-
-/// Help on one verb.
-fn help_on(verb: &str) -> Option<&'static str> {
-    match verb {
-        "request" => Some(
-            "\
-usage: ssh ca [request] LOGIN@HOST [TICKET] [--ticket ID] [--reason TEXT] [--for 1h]
-       [--ttl 5m] [--offer ID] [--json]
-
-Asks for a certificate that opens LOGIN on HOST, for the very key you logged in with. HOST is the
-host's name, an alias or an address. The certificate is printed on stdout; everything else, on
-stderr. More time than the offer gives is cut to what it gives, and said.
-
-  ssh ca deploy@web01 OPS-7 > cert.pub
-",
-        ),
-        "status" => Some(
-            "usage: ssh ca [status] [--json]\n\nWho you are, by which key, and which grants are live.\n\n  ssh ca status\n",
-        ),
-        "trust" => Some(
-            "\
-usage: ssh ca trust [--user] [--bare] [--host] [--ledger] [--json]
-
-Prints public keys: for TrustedUserCAKeys (--user: the CA, the next and the emergency one; --bare:
-for servers that cannot map principals), for a @cert-authority line (--host), for verifiers
-(--ledger).
-
-  ssh ca trust --user > user_ca.pub
-",
-        ),
-        "host" => Some(host::HELP),
-        "known-hosts" => Some(host::KNOWN_HOSTS_HELP),
-        "help" => Some("usage: ssh ca help [VERB]\n\n  ssh ca help request\n"),
-        _ => None,
-    }
-}
-
 /// An outcome, in words or as JSON.
 pub fn outcome(outcome: &Outcome, as_json: bool) -> Reply {
     match outcome {
-        Outcome::Issued(one) => issued(one, as_json),
+        Outcome::Issued(one) => issued::issued(one, as_json),
+        Outcome::There(until) => issued::there(*until, as_json),
         Outcome::Refused(one) => refused(one, as_json),
         Outcome::Fault(one) => fault(one, as_json),
         Outcome::Status(one) => status(one, as_json),
-    }
-}
-
-fn issued(issued: &Issued, as_json: bool) -> Reply {
-    let Issued {
-        request,
-        serial,
-        certificate,
-        accounts,
-        typed,
-        ttl,
-        valid_before,
-        grant_ends,
-        offer,
-        notes,
-    } = issued;
-    if as_json {
-        let object = json!({
-            "outcome": "issued", "request": request, "serial": serial, "certificate": certificate,
-            "accounts": accounts, "valid_before": valid_before, "grant_ends": grant_ends, "offer": offer, "notes": notes,
-        });
-        return json_reply(&object, exit::DONE);
-    }
-    let account = accounts.join(",");
-    let mut said = vec![format!(
-        "issued serial {serial} for {account}: {ttl}, until {valid_before}; grant {request} by offer {offer} ends {grant_ends}"
-    )];
-    said.extend(notes.iter().cloned());
-    let hint = format!("ssh -o CertificateFile=FILE {typed}  (FILE: where you saved this)");
-    Reply {
-        stdout: format!("{certificate}\n").into_bytes(),
-        stderr: say(&said, Some(&hint)),
-        status: exit::DONE,
+        Outcome::List(grants, now) => issued::list(grants, *now, as_json),
+        Outcome::Why(one) => issued::why(one, as_json),
     }
 }
 
@@ -155,35 +67,43 @@ fn fault(fault: &Fault, as_json: bool) -> Reply {
 }
 
 fn status(status: &Status, as_json: bool) -> Reply {
-    let Status { person, key, key_type, grants, now } = status;
+    let Status { person, key, key_type, locks, grants, now } = status;
     if as_json {
-        let grants: Vec<Value> = grants
-            .iter()
-            .map(|grant| {
-                json!({ "request": grant.request, "accounts": grant.accounts, "ticket": grant.ticket,
-                        "grant_ends": grant.ends, "offer": grant.offer })
-            })
-            .collect();
+        let grants: Vec<Value> = grants.iter().map(issued::grant_object).collect();
         return json_reply(
-            &json!({ "outcome": "ok", "person": person, "key": key, "grants": grants }),
+            &json!({ "outcome": "ok", "person": person, "key": key, "locks": locks, "grants": grants }),
             exit::DONE,
         );
     }
     let mut said = vec![format!("you are {person}, by the {key_type} key {key}")];
+    said.extend(locks.iter().cloned());
     if grants.is_empty() {
         said.push("no live grant".to_owned());
     }
-    said.extend(grants.iter().map(|grant| {
-        let ticket = grant.ticket.as_deref().unwrap_or("-");
-        format!(
-            "grant {} {} {ticket}: {} left",
-            grant.request,
-            grant.accounts.join(","),
-            grant.ends.since(*now)
-        )
-    }));
-    let next = "ssh ca LOGIN@HOST TICKET > cert.pub\nhint: ssh -o CertificateFile=cert.pub LOGIN@HOST\nhint: ssh ca help";
+    said.extend(grants.iter().map(|grant| issued::grant_line(grant, *now)));
+    let next = "ssh -A ca LOGIN@HOST TICKET, then ssh LOGIN@HOST\nhint: ssh ca config  (with it ssh LOGIN@HOST is all)\nhint: ssh ca help";
     Reply { stdout: Vec::new(), stderr: say(&said, Some(next)), status: exit::DONE }
+}
+
+/// The client's ssh_config block.
+pub fn config(block: &str, hosts: usize, as_json: bool) -> Reply {
+    if as_json {
+        return json_reply(
+            &json!({ "outcome": "ok", "config": block, "hosts": hosts }),
+            exit::DONE,
+        );
+    }
+    let said = match hosts {
+        0 => "there is no host that you may ask for yet".to_owned(),
+        1 => "1 host that you may ask for".to_owned(),
+        hosts => format!("{hosts} hosts that you may ask for"),
+    };
+    let hint = "mkdir -p -m 700 ~/.ssh/hallpass, save this as ~/.ssh/hallpass/config, and put `Include hallpass/config` at the top of ~/.ssh/config";
+    Reply {
+        stdout: block.as_bytes().to_vec(),
+        stderr: say(&[said], Some(hint)),
+        status: exit::DONE,
+    }
 }
 
 /// Public keys.
@@ -204,8 +124,8 @@ pub fn trust(trust: &Trust, parts: &[Part], as_json: bool) -> Reply {
 /// Help.
 pub fn help(verb: Option<&str>, as_json: bool) -> Reply {
     let text = match verb {
-        None => HELP,
-        Some(verb) => match help_on(verb) {
+        None => help::ALL,
+        Some(verb) => match help::on(verb) {
             Some(text) => text,
             None => {
                 return usage(&Usage {

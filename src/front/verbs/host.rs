@@ -43,15 +43,15 @@ mod tests {
 
     #[test]
     fn a_host_is_named_and_what_is_kept_is_a_principal() {
-        let line = parse(b"host config web01 --keep %u --keep ops").unwrap();
+        let line = parse(b"host config web01 --keep %u --keep ops", None).unwrap();
         let Verb::Give(Give::HostConfig { host, keep }) = line.verb else { panic!() };
         let keep: Vec<String> = keep.iter().map(ToString::to_string).collect();
         assert_eq!((host.as_str(), keep), ("web01", vec!["%u".to_owned(), "ops".to_owned()]));
-        assert!(matches!(parse(b"known-hosts").unwrap().verb, Verb::Give(Give::KnownHosts)));
-        let usage = parse(b"host config web01 --keep '$(x)'").unwrap_err();
+        assert!(matches!(parse(b"known-hosts", None).unwrap().verb, Verb::Give(Give::KnownHosts)));
+        let usage = parse(b"host config web01 --keep '$(x)'", None).unwrap_err();
         assert!(usage.what.starts_with("--keep $(x): not a principal to keep"), "{usage:?}");
         for line in ["host", "host config", "host add web01", "known-hosts web01"] {
-            assert!(parse(line.as_bytes()).is_err(), "{line}");
+            assert!(parse(line.as_bytes(), None).is_err(), "{line}");
         }
     }
 }

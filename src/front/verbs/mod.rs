@@ -2,15 +2,19 @@
 //! usage error with one hint.
 
 pub mod host;
+mod lock;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
-use crate::certificate::names::{Login, OfferId, Reason, TicketId};
+mod request;
+
+use self::request::{EnsureWords, RenewWords, RequestWords, Wrong, target};
+use crate::certificate::names::RequestId;
 use crate::certificate::safe::Safe;
-use crate::certificate::time::Span;
 use crate::config::trust::Part;
-use crate::desk::request::Ask;
+use crate::desk::locking::LockAsk;
+use crate::desk::request::{Ask, Target, Want};
 
 /// A command line that was understood.
 #[derive(Debug)]
@@ -24,16 +28,35 @@ pub struct Line {
 /// What a person can ask the CA.
 #[derive(Debug)]
 pub enum Verb {
-    /// A certificate for one account.
-    Request(Ask),
+    /// A certificate.
+    Request(Ask, Want),
+    /// My live grants, or those of one request.
+    List(Option<RequestId>),
+    /// Why a login may fail.
+    Why(Target),
+    /// The client's ssh_config block.
+    Config(Form),
     /// Who I am and what I hold.
     Status,
+    /// A lock set or lifted.
+    Lock(LockAsk),
+    /// What is locked.
+    Locks,
     /// Public keys for servers, clients and verifiers.
     Trust(Vec<Part>),
     /// What servers and clients are given.
     Give(host::Give),
     /// Help, perhaps on one verb.
     Help(Option<String>),
+}
+
+/// How the client's block keeps certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// In the agent, with a fresh key each.
+    Agent,
+    /// In files, for the person's own key.
+    File,
 }
 
 /// A command line that was not understood.
@@ -50,7 +73,23 @@ pub struct Usage {
 }
 
 /// The verbs, for help and for the nearest one.
-pub const VERBS: [&str; 6] = ["request", "status", "trust", "host", "known-hosts", "help"];
+pub const VERBS: [&str; 15] = [
+    "request",
+    "renew",
+    "ensure",
+    "list",
+    "show",
+    "status",
+    "why",
+    "config",
+    "lock",
+    "unlock",
+    "locks",
+    "trust",
+    "host",
+    "known-hosts",
+    "help",
+];
 
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true, color = clap::ColorChoice::Never)]
@@ -64,8 +103,26 @@ struct Words {
 #[derive(Subcommand)]
 enum Typed {
     Request(RequestWords),
+    Renew(RenewWords),
+    Ensure(EnsureWords),
+    List,
+    Show {
+        request: String,
+    },
     #[command(alias = "whoami")]
     Status,
+    Why {
+        account: String,
+    },
+    Config {
+        #[arg(long, conflicts_with = "file")]
+        agent: bool,
+        #[arg(long)]
+        file: bool,
+    },
+    Lock(lock::LockWords),
+    Unlock(lock::LockWords),
+    Locks,
     Trust(TrustWords),
     #[command(subcommand)]
     Host(host::HostWords),
@@ -73,25 +130,6 @@ enum Typed {
     Help {
         verb: Option<String>,
     },
-}
-
-#[derive(Args)]
-struct RequestWords {
-    account: String,
-    id: Option<String>,
-    #[arg(long, conflicts_with = "id")]
-    ticket: Option<String>,
-    #[arg(long)]
-    reason: Option<String>,
-    #[arg(long = "for")]
-    period: Option<String>,
-    #[arg(long)]
-    ttl: Option<String>,
-    #[arg(long)]
-    offer: Option<String>,
-    /// Nothing waits yet, so there is nothing to leave out.
-    #[arg(long)]
-    no_wait: bool,
 }
 
 #[derive(Args)]
@@ -106,8 +144,19 @@ struct TrustWords {
     ledger: bool,
 }
 
-/// Reads a command line as it came over the wire.
-pub fn parse(line: &[u8]) -> Result<Line, Usage> {
+/// Reads a command line as it came over the wire; `at_hand` is the ticket that came with it.
+pub fn parse(line: &[u8], at_hand: Option<&str>) -> Result<Line, Usage> {
+    words_to_line(split(line)?, at_hand)
+}
+
+/// The same, where the first word is a host: `HOST ID` is a request for the one account there.
+pub fn parse_request(line: &[u8], at_hand: Option<&str>) -> Result<Line, Usage> {
+    let mut words = split(line)?;
+    words.insert(first(&words), "request".to_owned());
+    words_to_line(words, at_hand)
+}
+
+fn split(line: &[u8]) -> Result<Vec<String>, Usage> {
     let usage = |what: &str, hint: &str| Usage {
         json: false,
         what: what.to_owned(),
@@ -116,22 +165,29 @@ pub fn parse(line: &[u8]) -> Result<Line, Usage> {
     };
     let text =
         std::str::from_utf8(line).map_err(|_| usage("the words are not UTF-8", "ssh ca help"))?;
-    let words = shell_words::split(text)
-        .map_err(|_| usage("a quote is not closed", "close it; ssh ca help"))?;
-    words_to_line(words)
+    shell_words::split(text).map_err(|_| usage("a quote is not closed", "close it; ssh ca help"))
 }
 
-fn words_to_line(mut words: Vec<String>) -> Result<Line, Usage> {
+/// Where the first word stands that is no option.
+fn first(words: &[String]) -> usize {
+    words.iter().position(|word| !word.starts_with('-')).unwrap_or(0)
+}
+
+fn words_to_line(mut words: Vec<String>, at_hand: Option<&str>) -> Result<Line, Usage> {
     let json = words.iter().any(|word| word == "--json");
     // LOGIN@HOST ID is the product: the verb is understood.
-    let first = words.iter().position(|word| !word.starts_with('-')).unwrap_or(0);
-    if words.get(first).is_some_and(|word| word.contains('@')) {
+    let first = first(&words);
+    if words.get(first).is_some_and(|word| word.contains('@') || word.starts_with("tag:")) {
         words.insert(first, "request".to_owned());
     }
     let quoted = words.iter().any(|word| word == "--reason");
     let typed = Words::try_parse_from(words).map_err(|why| explain(&why, json, quoted))?;
+    let wrong = |(what, hint): Wrong| Usage { json, what, hint, unknown: None };
     let verb = match typed.verb {
         None | Some(Typed::Status) => Verb::Status,
+        Some(Typed::Lock(words)) => Verb::Lock(lock::ask(words, false).map_err(wrong)?),
+        Some(Typed::Unlock(words)) => Verb::Lock(lock::ask(words, true).map_err(wrong)?),
+        Some(Typed::Locks) => Verb::Locks,
         Some(Typed::Trust(words)) => Verb::Trust(parts(&words)),
         Some(Typed::Host(words)) => Verb::Give(host::give(words).map_err(|what| Usage {
             json,
@@ -141,12 +197,25 @@ fn words_to_line(mut words: Vec<String>) -> Result<Line, Usage> {
         })?),
         Some(Typed::KnownHosts) => Verb::Give(host::Give::KnownHosts),
         Some(Typed::Help { verb }) => Verb::Help(verb),
-        Some(Typed::Request(words)) => Verb::Request(ask(words).map_err(|(what, hint)| Usage {
-            json,
-            what,
-            hint,
-            unknown: None,
-        })?),
+        Some(Typed::Request(words)) => Verb::Request(words.ask().map_err(wrong)?, Want::New),
+        Some(Typed::Ensure(words)) => {
+            Verb::Request(words.ask(at_hand).map_err(wrong)?, Want::There)
+        }
+        Some(Typed::Renew(words)) => {
+            let (ask, want) = words.ask().map_err(wrong)?;
+            Verb::Request(ask, want)
+        }
+        Some(Typed::List) => Verb::List(None),
+        Some(Typed::Show { request }) => {
+            let id = request.parse();
+            Verb::List(Some(id.map_err(|why| {
+                wrong((format!("{}: {why}", Safe(&request)), "ssh ca list shows yours".into()))
+            })?))
+        }
+        Some(Typed::Why { account }) => Verb::Why(target(&account).map_err(wrong)?),
+        Some(Typed::Config { agent, file: _ }) => {
+            Verb::Config(if agent { Form::Agent } else { Form::File })
+        }
     };
     Ok(Line { json: typed.json, verb })
 }
@@ -161,50 +230,6 @@ fn parts(words: &TrustWords) -> Vec<Part> {
     let named: Vec<Part> =
         wanted.iter().filter(|(named, _)| *named).map(|(_, part)| *part).collect();
     if named.is_empty() { wanted.map(|(_, part)| part).to_vec() } else { named }
-}
-
-fn ask(words: RequestWords) -> Result<Ask, (String, String)> {
-    const FORM: &str = "ssh ca LOGIN@HOST TICKET, as in: ssh ca deploy@web01 OPS-7";
-    let RequestWords { account, id, ticket, reason, period, ttl, offer, no_wait: _ } = words;
-    if account.contains(',') {
-        return Err((
-            "several accounts in one request are not taken".into(),
-            "ask for one at a time".into(),
-        ));
-    }
-    let Some((login, host)) = account.split_once('@').filter(|(_, host)| !host.is_empty()) else {
-        return Err((format!("{} is not LOGIN@HOST", Safe(&account)), FORM.into()));
-    };
-    let bad = |what: &str, text: &str, why: &dyn std::fmt::Display| {
-        (format!("{what} {}: {why}", Safe(text)), FORM.to_owned())
-    };
-    let login: Login = login.parse().map_err(|why| bad("account", login, &why))?;
-    let ticket = id.or(ticket);
-    let ticket = ticket
-        .map(|text| text.parse::<TicketId>().map_err(|why| bad("ticket", &text, &why)))
-        .transpose()?;
-    let reason = reason
-        .map(|text| text.parse::<Reason>().map_err(|why| bad("--reason", &text, &why)))
-        .transpose()?;
-    let span = |name: &str, text: Option<String>| {
-        text.map(|text| {
-            text.parse::<Span>()
-                .map_err(|why| (format!("{name} {}: {why}", Safe(&text)), format!("{name} 5m")))
-        })
-        .transpose()
-    };
-    let offer = offer
-        .map(|text| text.parse::<OfferId>().map_err(|why| bad("--offer", &text, &why)))
-        .transpose()?;
-    Ok(Ask {
-        login,
-        host: host.to_owned(),
-        ticket,
-        reason,
-        period: span("--for", period)?,
-        ttl: span("--ttl", ttl)?,
-        offer,
-    })
 }
 
 /// A clap error in one line and one hint. `reason`: a reason was given, whose words ssh joins.
@@ -253,10 +278,13 @@ fn explain(why: &clap::Error, json: bool, reason: bool) -> Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificate::time::Span;
+    use crate::decide::Delivery;
+    use crate::desk::request::{TicketGiven, Which};
 
     fn request(line: &str) -> Ask {
-        match parse(line.as_bytes()).unwrap().verb {
-            Verb::Request(ask) => ask,
+        match parse(line.as_bytes(), None).unwrap().verb {
+            Verb::Request(ask, Want::New) => ask,
             other => panic!("{other:?}"),
         }
     }
@@ -266,24 +294,65 @@ mod tests {
         let long = request(
             "request deploy@web01 --ticket OPS-7 --reason 'roll out' --for 1h --ttl 5m --offer deploy-prod",
         );
-        assert_eq!((long.login.as_str(), long.host.as_str()), ("deploy", "web01"));
+        assert_eq!(long.account(), "deploy@web01");
         assert_eq!((long.period, long.ttl), (Some(Span::secs(3600)), Some(Span::secs(300))));
         assert_eq!(long.reason.unwrap().as_str(), "roll out");
         let short = request("deploy@web01 OPS-7");
-        assert_eq!((short.login, short.host, short.ticket), (long.login, long.host, long.ticket));
-        assert!(parse(b"--json deploy@web01 OPS-7").unwrap().json);
-        assert!(parse(b"deploy@web01 OPS-7 --json").unwrap().json);
+        assert_eq!((short.targets, short.ticket), (long.targets, long.ticket));
+        assert!(parse(b"--json deploy@web01 OPS-7", None).unwrap().json);
+        assert!(parse(b"deploy@web01 OPS-7 --json", None).unwrap().json);
+    }
+
+    #[test]
+    fn accounts_tags_hops_and_addresses_of_tickets() {
+        let ask = request(
+            "deploy@web01,root@db01,logs@tag:prod https://t.example/OPS-7 --via jump@hop01 --to agent",
+        );
+        assert_eq!(ask.account(), "deploy@web01,root@db01,logs@tag:prod");
+        assert_eq!(ask.via.unwrap().to_string(), "jump@hop01");
+        assert_eq!(ask.ticket, Some(TicketGiven::Url("https://t.example/OPS-7".to_owned())));
+        assert_eq!(ask.to, Some(Delivery::MadeByCa));
+        assert_eq!(request("tag:prod OPS-7").targets[0].login, None);
+        let host = parse_request(b"--json web01 OPS-7", None).unwrap();
+        assert!(
+            host.json && matches!(host.verb, Verb::Request(ask, _) if ask.account() == "web01")
+        );
+    }
+
+    #[test]
+    fn ensure_takes_the_ticket_that_came_along_and_request_does_not() {
+        let ticket = |line: &str| match parse(line.as_bytes(), Some("OPS-7")).unwrap().verb {
+            Verb::Request(ask, _) => ask.ticket_text(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ticket("ensure deploy@web01 root@web01").as_deref(), Some("OPS-7"));
+        assert_eq!(ticket("ensure deploy@web01 --ticket OPS-8").as_deref(), Some("OPS-8"));
+        assert_eq!(ticket("deploy@web01"), None);
+        assert!(parse(b"ensure deploy@web01", Some("../etc")).is_err());
+    }
+
+    #[test]
+    fn renew_names_a_request_an_account_or_nothing() {
+        let which = |line: &str| match parse(line.as_bytes(), None).unwrap().verb {
+            Verb::Request(_, Want::Further(which)) => which,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(which("renew"), Which::Only);
+        assert_eq!(which("renew r0123456789ab"), Which::Request("r0123456789ab".parse().unwrap()));
+        assert_eq!(which("renew deploy@web01"), Which::Covering);
     }
 
     #[test]
     fn no_words_are_status_and_trust_takes_parts() {
-        assert!(matches!(parse(b"").unwrap().verb, Verb::Status));
-        assert!(matches!(parse(b"whoami").unwrap().verb, Verb::Status));
+        assert!(matches!(parse(b"", None).unwrap().verb, Verb::Status));
+        assert!(matches!(parse(b"whoami", None).unwrap().verb, Verb::Status));
         assert!(
-            matches!(parse(b"trust --ledger").unwrap().verb, Verb::Trust(parts) if parts == [Part::Ledger])
+            matches!(parse(b"trust --ledger", None).unwrap().verb, Verb::Trust(parts) if parts == [Part::Ledger])
         );
-        assert!(matches!(parse(b"trust").unwrap().verb, Verb::Trust(parts) if parts.len() == 4));
-        assert!(matches!(parse(b"help request").unwrap().verb, Verb::Help(Some(_))));
+        assert!(
+            matches!(parse(b"trust", None).unwrap().verb, Verb::Trust(parts) if parts.len() == 4)
+        );
+        assert!(matches!(parse(b"help request", None).unwrap().verb, Verb::Help(Some(_))));
     }
 
     #[test]
@@ -308,9 +377,9 @@ mod tests {
                 "ssh ca LOGIN@HOST TICKET",
             ),
             (
-                "deploy@web01,root@web01 OPS-7",
-                "several accounts in one request are not taken",
-                "ask for one at a time",
+                "deploy@web01 OPS-7 --to usb",
+                "--to usb: a certificate goes to agent or stdout",
+                "ssh -A ca LOGIN@HOST TICKET --to agent",
             ),
             (
                 "deploy@web01 OPS-7 --ttl 5",
@@ -319,7 +388,7 @@ mod tests {
             ),
             ("'open", "a quote is not closed", "close it; ssh ca help"),
         ] {
-            let usage = parse(line.as_bytes()).unwrap_err();
+            let usage = parse(line.as_bytes(), None).unwrap_err();
             assert_eq!((usage.what.as_str(), usage.hint.as_str()), (what, hint), "{line}");
         }
         for line in [
@@ -328,23 +397,29 @@ mod tests {
             "@b",
             "DEPLOY@web01",
             "deploy@web01 ../x",
-            "deploy@web01 https://t/1",
+            "deploy@web01,,root@web01",
+            "deploy@tag:",
+            "deploy@web01 'https://t/1 2'",
+            "ensure",
+            "renew a@",
+            "show 7",
+            "config --agent --file",
             "--json --json",
             "-x",
             "help a b",
         ] {
-            assert!(parse(line.as_bytes()).is_err(), "{line}");
+            assert!(parse(line.as_bytes(), None).is_err(), "{line}");
         }
-        assert!(parse(b"\xff").is_err() && parse(b"\0").is_err());
+        assert!(parse(b"\xff", None).is_err() && parse(b"\0", None).is_err());
     }
 
     #[test]
     fn no_words_at_all_make_a_panic() {
         // A small total-grammar check: every one and two byte line is a verb or a usage error.
         for a in 0..=255u8 {
-            drop(parse(&[a]));
+            drop(parse(&[a], None));
             for b in 0..=255u8 {
-                drop(parse(&[a, b]));
+                drop(parse(&[a, b], None));
             }
         }
     }

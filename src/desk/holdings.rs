@@ -1,0 +1,301 @@
+//! What a person holds: live grants, and certificates that may be given again; and what to say about
+//! a login that fails.
+
+use std::sync::PoisonError;
+
+use rand::Rng as _;
+
+use super::collect::{self, Wanted, account_facts};
+use super::delivery::destination;
+use super::outcome::{Fault, Issue, Issued, LiveGrant, Outcome, Reach, Refused, Status, To, Why};
+use super::request::{Asker, Place, Target, TicketGiven, Want};
+use super::{Desk, Errand, Stop};
+use crate::certificate::fingerprint;
+use crate::certificate::names::{PersonName, RequestId};
+use crate::certificate::safe::Safe;
+use crate::certificate::time::UnixTime;
+use crate::config::people::Person;
+use crate::decide;
+use crate::decide::facts::{Account, Facts};
+use crate::outside::agent::Destination;
+
+/// The key that was proved is nobody's any more.
+pub(super) fn not_enrolled() -> Stop {
+    Stop::no(
+        "your key is not enrolled any more".to_owned(),
+        "ask whoever runs the CA to add it: hallpass person add",
+    )
+}
+
+/// The accounts of live grants, as targets.
+pub(super) fn targets_of(live: &[LiveGrant]) -> Vec<Target> {
+    let accounts = live.iter().flat_map(|grant| &grant.accounts);
+    let target = |account: &String| {
+        let (login, host) = account.split_once('@')?;
+        Some(Target { login: Some(login.parse().ok()?), place: Place::Host(host.to_owned()) })
+    };
+    accounts.filter_map(target).collect()
+}
+
+impl Errand<'_> {
+    /// The accounts that were asked for, the hop's among them.
+    pub(super) fn targets(&self) -> Vec<Target> {
+        self.ask.targets.iter().chain(&self.ask.via).cloned().collect()
+    }
+
+    /// What `ssh` is to be given: as it was typed, where one account was named in full.
+    pub(super) fn typed(&self, accounts: &[String]) -> String {
+        match self.ask.targets.as_slice() {
+            [one @ Target { login: Some(_), place: Place::Host(_) }] => one.to_string(),
+            _ => accounts.first().cloned().unwrap_or_default(),
+        }
+    }
+}
+
+impl Desk {
+    /// The live grants of one request that cover what is asked for, on the terms it is asked for.
+    pub(super) fn covering(
+        &self,
+        errand: &Errand<'_>,
+        person: &Person,
+        want: &Want,
+    ) -> Result<Vec<LiveGrant>, Stop> {
+        let (ask, now) = (errand.ask, errand.reading.now);
+        // Without the accounts' names nothing can be covered; what is wrong with them is said later.
+        let mut names = Vec::new();
+        for target in &errand.targets() {
+            let (Place::Host(typed), Some(login)) = (&target.place, &target.login) else {
+                return Ok(Vec::new());
+            };
+            let host = match errand.deciding.hosts.find(typed) {
+                Some(host) => host,
+                None if *want == Want::New => return Ok(Vec::new()),
+                None => collect::host(errand.deciding, typed, &format!("{login}@"))?,
+            };
+            names.push(account_facts(login, host).name());
+        }
+        let ticket = match &ask.ticket {
+            None => None,
+            Some(TicketGiven::Id(id)) => Some(id.as_str().to_owned()),
+            Some(TicketGiven::Url(url)) => self.id_of(url).ok().map(|id| id.to_string()),
+        };
+        let fits = |grant: &LiveGrant| {
+            let reason = ask.reason.as_ref().map(|reason| reason.as_str());
+            let long = ask.period.is_none_or(|period| grant.ends >= now.plus(period));
+            (ask.ticket.is_none() || grant.ticket == ticket)
+                && (reason.is_none() || grant.reason.as_deref() == reason)
+                && ask.offer.as_ref().is_none_or(|offer| *offer == grant.offer)
+                && long
+        };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = state.covering(&person.name, &names, now, fits);
+        if live.is_empty() && matches!(want, Want::Further(_)) {
+            return Err(Stop::no(
+                format!("no live grant of yours covers {}", ask.account()),
+                format!("ask for it: ssh ca {} TICKET", ask.account()),
+            ));
+        }
+        Ok(live)
+    }
+
+    /// The grants of the only request of a person's that has live ones.
+    pub(super) fn only_grants(
+        &self,
+        person: &Person,
+        now: UnixTime,
+    ) -> Result<Vec<LiveGrant>, Stop> {
+        let live = self.live(person, now);
+        let Some(first) = live.first() else {
+            return Err(Stop::no(
+                "you have no live grant".to_owned(),
+                "ask for one: ssh ca LOGIN@HOST TICKET",
+            ));
+        };
+        if live.iter().all(|grant| grant.request == first.request) {
+            return Ok(live);
+        }
+        let mut requests: Vec<&str> = live.iter().map(|grant| grant.request.as_str()).collect();
+        requests.dedup();
+        Err(Stop::no(
+            format!("you have several live grants: {}", requests.join(", ")),
+            format!("name one: ssh ca renew {}; ssh ca list shows them", first.request),
+        ))
+    }
+
+    /// The live grants of a request of a person's.
+    pub(super) fn grants_of(
+        &self,
+        person: &Person,
+        id: &RequestId,
+        now: UnixTime,
+    ) -> Result<Vec<LiveGrant>, Stop> {
+        let mut live = self.live(person, now);
+        live.retain(|grant| grant.request == *id);
+        if live.is_empty() {
+            return Err(Stop::no(
+                format!("you have no live grant {id}"),
+                "ssh ca list shows those you have",
+            ));
+        }
+        Ok(live)
+    }
+
+    fn live(&self, person: &Person, now: UnixTime) -> Vec<LiveGrant> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person.name, now)
+    }
+
+    /// A certificate for the proved key that was issued before and is young.
+    pub(super) fn again(&self, errand: &Errand<'_>, accounts: &[String]) -> Option<Outcome> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let subject = fingerprint(&errand.asker.key);
+        let issue = kept.find(&subject, accounts, errand.reading.now)?.clone();
+        drop(kept);
+        Some(Outcome::Issued(Box::new(Issued {
+            request: errand.id.clone(),
+            certificates: vec![issue],
+            to: To::StdoutAgain,
+            typed: errand.typed(accounts),
+            notes: Vec::new(),
+        })))
+    }
+
+    /// Keeps a certificate for the proved key.
+    pub(super) fn keep(&self, asker: &Asker, issue: &Issue) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.keep(fingerprint(&asker.key), issue);
+    }
+
+    /// Where a certificate for these accounts may be used.
+    pub(super) fn destinations(
+        &self,
+        wanted: &[Wanted<'_>],
+        accounts: &[String],
+    ) -> Result<Vec<Destination>, Stop> {
+        let of = wanted.iter().filter(|one| accounts.contains(&one.account.name()));
+        of.map(|one| destination(one.account.login.as_str(), one.host, &self.host_cas)).collect()
+    }
+
+    /// Who one is and what one holds.
+    pub fn status(&self, asker: &Asker) -> Outcome {
+        let now = self.clock.now();
+        let Some(person) = self.owner(&asker.key) else { return gone() };
+        let locks = self.locks_of(&person, asker);
+        let grants = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person, now);
+        Outcome::Status(Box::new(Status {
+            person,
+            locks,
+            key: fingerprint(&asker.key),
+            key_type: asker.key.algorithm().to_string(),
+            grants,
+            now,
+        }))
+    }
+
+    /// One's live grants; of one request, if it is named.
+    pub fn list(&self, asker: &Asker, request: Option<&RequestId>) -> Outcome {
+        let now = self.clock.now();
+        let Some(person) = self.owner(&asker.key) else { return gone() };
+        let mut live = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person, now);
+        live.retain(|grant| request.is_none_or(|request| grant.request == *request));
+        match request {
+            Some(id) if live.is_empty() => no(
+                format!("you have no live grant {id}"),
+                "ssh ca list shows those you have".to_owned(),
+            ),
+            _ => Outcome::List(live, now),
+        }
+    }
+
+    /// Who one is, and the accounts that one could have, now or with the right ticket.
+    pub fn reach(&self, asker: &Asker) -> Result<(PersonName, Vec<Reach>), Outcome> {
+        let deciding = self.in_force.now();
+        let Some(person) =
+            deciding.people.owner(&asker.key).and_then(|name| deciding.people.get(name))
+        else {
+            return Err(gone());
+        };
+        let facts = |account: Account| Facts {
+            request: RequestId::from_random(0),
+            now: self.clock.now(),
+            source: asker.source.ip().to_canonical(),
+            person: collect::person_facts(person),
+            account,
+            ticket: None,
+            reason: None,
+            ttl: None,
+            period: None,
+            offer: None,
+            deliveries: Vec::new(),
+            within: None,
+        };
+        let mut all = Vec::new();
+        for host in deciding.hosts.iter() {
+            let Some(any) = host.accounts.first() else { continue };
+            let logins = decide::reachable(&deciding.policy, &facts(account_facts(any, host)));
+            if logins.is_empty() {
+                continue;
+            }
+            let typed = host.aliases.iter().chain(&host.addresses).cloned();
+            all.push(Reach {
+                names: std::iter::once(host.name.to_string()).chain(typed).collect(),
+                logins: logins.iter().map(ToString::to_string).collect(),
+                via: host.via.as_ref().map(|via| match &via.login {
+                    Some(login) => format!("{login}@{}", via.host),
+                    None => via.host.to_string(),
+                }),
+            });
+        }
+        Ok((person.name.clone(), all))
+    }
+
+    /// What is known about a login that may fail.
+    pub fn why(&self, asker: &Asker, target: &Target) -> Outcome {
+        let now = self.clock.now();
+        let deciding = self.in_force.now();
+        let Some(person) = deciding.people.owner(&asker.key) else { return gone() };
+        let (Place::Host(typed), Some(login)) = (&target.place, &target.login) else {
+            return no(
+                format!("{} is not one account", Safe(&target.to_string())),
+                "ssh ca why LOGIN@HOST".to_owned(),
+            );
+        };
+        let host = match collect::host(&deciding, typed, &format!("{login}@")) {
+            Ok(host) => host,
+            Err(stop) => return said(stop),
+        };
+        let account = account_facts(login, host).name();
+        let on = format!("@{}", host.name);
+        let live = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(person, now);
+        let (grants, others): (Vec<_>, Vec<_>) =
+            live.into_iter().partition(|grant| grant.accounts.contains(&account));
+        let there = |grant: &LiveGrant| grant.accounts.iter().any(|name| name.ends_with(&on));
+        Outcome::Why(Box::new(Why {
+            account,
+            typed: target.to_string(),
+            grants,
+            elsewhere: others.into_iter().filter(there).collect(),
+            key: fingerprint(&asker.key),
+            keys_known: collect::keys_known(host),
+            now,
+        }))
+    }
+}
+
+fn gone() -> Outcome {
+    said(not_enrolled())
+}
+
+/// A stop of a verb that writes nothing.
+fn said(stop: Stop) -> Outcome {
+    let request = RequestId::from_random(rand::rng().next_u64());
+    match stop {
+        Stop::No { reasons, hint } => Outcome::Refused(Refused { request, reasons, hint }),
+        Stop::Undelivered { reason, hint } => no(reason, hint),
+        Stop::Broken { what, .. } => Outcome::Fault(Fault { request, what }),
+    }
+}
+
+fn no(reason: String, hint: String) -> Outcome {
+    let request = RequestId::from_random(rand::rng().next_u64());
+    Outcome::Refused(Refused { request, reasons: vec![reason], hint })
+}
