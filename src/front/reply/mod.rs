@@ -3,6 +3,7 @@
 
 pub mod audit;
 mod help;
+pub mod host;
 mod issued;
 pub mod locks;
 pub mod reload;
