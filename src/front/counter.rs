@@ -38,6 +38,10 @@ impl Orders for Counter {
                 self.lock_by_operator(author, &target, lifting, &reason).await
             }
             Order::Reload { change } => self.reload(By { author: Some(author), change }).await,
+            Order::HostCertificate { says } => {
+                let recorded = self.desk.record_host_certificate(&says, &self.trust).await;
+                reply::host::recorded(recorded)
+            }
         }
     }
 }
@@ -132,6 +136,9 @@ impl super::Commands for Counter {
                 audit::answer(&self, &asker, asked, &words, line.json).await
             }
             verbs::Verb::Trust(parts) => reply::trust(&self.trust, &parts, line.json),
+            verbs::Verb::Give(give) => {
+                reply::host::give(&give, &self.trust, &self.desk.in_force.now().hosts, line.json)
+            }
             verbs::Verb::Help(verb) => reply::help(verb.as_deref(), line.json),
         }
     }

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod ensured;
 mod help;
+pub mod host;
 mod issued;
 pub mod locks;
 pub mod reload;
