@@ -6,10 +6,11 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::ca::enroll;
 use crate::laptop::{Laptop, SK, Town};
-use crate::process::{Daemon, key_pair, run, signal, until};
+use crate::process::{Daemon, ansible_playbook, key_pair, run, run_for, signal, until};
 
 /// The two forms of the block.
 const FORMS: [&str; 2] = ["--agent", "--file"];
@@ -287,7 +288,7 @@ fn a_ca_that_is_away_keeps_nobody_out_who_holds_a_certificate() {
                     town.ca.daemon.kill();
                 }
             }
-            let begun = std::time::Instant::now();
+            let begun = Instant::now();
             let said = laptop.sh("ssh deploy@web01 echo in");
             assert_eq!(said.out, "in\n", "{form} {gone}: {said:?}");
             assert!(begun.elapsed().as_secs() < 30, "{form} {gone}: {:?}", begun.elapsed());
@@ -369,6 +370,37 @@ fn no_name_that_is_typed_reaches_a_shell() {
 }
 
 #[test]
+fn the_block_says_where_people_connect_to() {
+    // The CA listens on an address that nobody types; people come by its name.
+    let place = "listen = [\"127.0.0.1:0\"]";
+    let with = format!("{place}\naddress = \"ca.example.com:2022\"");
+    let town = Town::with_changed(&[], |dir| crate::ca::bend(dir, place, &with));
+    let block = town.ca.ssh("ana", &["config"]).ok();
+    assert!(block.contains("\n    HostName ca.example.com\n    Port 2022\n"), "{block}");
+    let known = town.ca.ssh("ana", &["known-hosts"]).ok();
+    assert!(known.starts_with("[ca.example.com]:2022 ssh-ed25519 "), "{known}");
+}
+
+#[test]
+fn a_host_that_is_behind_another_is_reached_over_it_by_the_block() {
+    let mut town = Town::with_changed(&["jump@hop01", "deploy@web01"], |dir| {
+        let file = dir.join("ca/hosts.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let with = "[host.web01]\nvia = \"jump@hop01\"\n";
+        std::fs::write(&file, text.replace("[host.web01]\n", with)).unwrap();
+    });
+    for form in FORMS {
+        let laptop = Laptop::of_ana(&town);
+        laptop.install_block(form);
+        let before = town.server("hop01").log().len();
+        let said = laptop.sh(&format!("{AT_HAND}ssh deploy@web01 echo over"));
+        assert_eq!(said.out, "over\n", "{form}: {said:?}");
+        let jumped = |line: &String| line.starts_with("Accepted publickey for jump");
+        assert!(town.server("hop01").log()[before..].iter().any(jumped), "{form}");
+    }
+}
+
+#[test]
 fn a_host_that_is_named_ca_is_no_fork_bomb() {
     // Somebody declares a host `ca`, or one with that alias. If the block's line matched it, each
     // `ssh ca` would run `ssh ca`, and so on.
@@ -383,7 +415,11 @@ fn a_host_that_is_named_ca_is_no_fork_bomb() {
         let laptop = Laptop::of_ana(&town);
         laptop.install_block(form);
         let block = std::fs::read_to_string(laptop.ssh("hallpass/config")).unwrap();
-        assert!(block.contains(",ca,!ca") || block.contains("ca,"), "{block}");
+        let lines = block.lines().filter(|line| line.starts_with("Match "));
+        let names =
+            |line: &str| line.split(' ').nth(2).unwrap().split(',').any(|name| name == "ca");
+        assert!(lines.clone().any(names), "{block}");
+        assert!(lines.clone().all(|line| line.contains(",!ca")), "{block}");
         for line in ["ssh -G ca", "ssh -G deploy@ca", "ssh -l deploy ca status"] {
             let said = laptop.sh(&format!("{AT_HAND}{line}"));
             assert_eq!(said.code, 0, "{form}: {line}: {said:?}");
@@ -402,7 +438,7 @@ fn fifty_forks_get_in_at_once() {
         laptop.install_block(form);
         let all = "for n in $(seq 50); do (ssh -n -o BatchMode=yes dev@n$n echo in $n || echo failed $n) & done; wait";
         for time in ["first", "second"] {
-            let begun = std::time::Instant::now();
+            let begun = Instant::now();
             let said = laptop.sh(all);
             println!("{form} {time}: {:?}", begun.elapsed());
             let mut numbers: Vec<u32> = said
@@ -411,9 +447,35 @@ fn fifty_forks_get_in_at_once() {
                 .filter_map(|line| line.strip_prefix("in ")?.parse().ok())
                 .collect();
             numbers.sort_unstable();
-            println!("{} {}", numbers.len(), said.err);
             assert_eq!(numbers, (1..=50).collect::<Vec<_>>(), "{form} {time}: {said:?}");
             assert_eq!(said.err, "", "{form} {time}");
+        }
+        assert_eq!(town.certificates(), 50, "{form}");
+    }
+}
+
+#[test]
+fn ansible_gets_in_everywhere_at_once() {
+    // Ansible from PyPI, which knows nothing of hallpass: fifty forks over fifty names.
+    for form in FORMS {
+        let town = Town::of_many(50);
+        let laptop = Laptop::of_ana(&town);
+        laptop.install_block(form);
+        let names: String = (1..=50).map(|number| format!("n{number}\n")).collect();
+        std::fs::write(laptop.home().join("hosts"), names).unwrap();
+        let play = "- hosts: all\n  gather_facts: false\n  tasks: [{ansible.builtin.ping: }]\n";
+        std::fs::write(laptop.home().join("play.yaml"), play).unwrap();
+        for time in ["first", "second"] {
+            let mut ansible = laptop.command(ansible_playbook().get_program().to_str().unwrap());
+            ansible.args(["-i", "hosts", "-u", "dev", "-f", "50", "play.yaml"]);
+            ansible.args(["-e", "ansible_python_interpreter=/usr/bin/python3"]);
+            ansible.env("ANSIBLE_REMOTE_TMP", laptop.home().join("tmp")).env("LC_ALL", "C.UTF-8");
+            let begun = Instant::now();
+            let said = run_for(&mut ansible, Duration::from_secs(300));
+            println!("ansible {form} {time}: {:?}", begun.elapsed());
+            assert_eq!(said.code, 0, "{form} {time}: {said:?}");
+            let ok = said.out.lines().filter(|line| line.contains(": ok=1 ")).count();
+            assert_eq!((ok, said.err.as_str()), (50, ""), "{form} {time}: {said:?}");
         }
         assert_eq!(town.certificates(), 50, "{form}");
     }

@@ -18,6 +18,7 @@ mod delivery;
 mod disk;
 mod edge;
 mod eio;
+mod engineer;
 mod examples;
 mod first_certificate;
 mod fsync;
