@@ -26,6 +26,11 @@ impl TicketUrl {
         rest.strip_suffix(self.after.as_str())?.parse().ok()
     }
 
+    /// How an address looks.
+    pub fn example(&self) -> String {
+        format!("{}ID{}", self.before, self.after)
+    }
+
     /// The address of a ticket.
     pub fn of(&self, id: &TicketId) -> String {
         format!("{}{id}{}", self.before, self.after)

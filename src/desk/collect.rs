@@ -174,21 +174,35 @@ fn the_one(
     }
 }
 
-/// The id in a ticket's address, by the tracker's pattern with `{id}` in it.
-fn id_in(url: &str, pattern: &str) -> Option<TicketId> {
-    let (before, after) = pattern.split_once("{id}")?;
-    let rest = url.trim_end_matches('/').strip_prefix(before)?;
-    let id = match after.trim_end_matches('/') {
-        // What follows the id in the address bar is not the ticket's.
-        "" => rest.split(['?', '#']).next()?,
-        after => rest.strip_suffix(after)?,
-    };
-    id.parse().ok()
+/// The accounts of the hops over which hosts are reached, as far as they can be named.
+pub(super) fn hops<'d>(
+    deciding: &'d Deciding,
+    wanted: &[Wanted<'d>],
+    facts: &dyn Fn(Account) -> Facts,
+) -> Vec<Wanted<'d>> {
+    let mut hops: Vec<Wanted<'d>> = Vec::new();
+    for one in wanted {
+        // The configuration has no circles.
+        let mut next = one.host.via.as_ref();
+        while let Some(via) = next {
+            let Some(host) = deciding.hosts.find(via.host.as_str()) else { break };
+            let login = via.login.clone().map_or_else(|| the_one(deciding, host, facts), Ok);
+            if let Ok(hop) = login.and_then(|login| account(host, &login)) {
+                let name = hop.account.name();
+                let mut there = wanted.iter().chain(&hops);
+                if there.all(|there| there.account.name() != name) {
+                    hops.push(hop);
+                }
+            }
+            next = host.via.as_ref();
+        }
+    }
+    hops
 }
 
 /// Whether an agent can be bound to this host.
 pub(super) fn keys_known(host: &Host) -> bool {
-    !host.host_keys.is_empty()
+    !host.host_keys.is_empty() || host.host_certificate
 }
 
 /// An agent is bound to the hosts' keys, all of which must be known.
@@ -211,15 +225,13 @@ pub(super) fn host_keys_known(wanted: &[Wanted<'_>], ask: &Ask) -> Result<(), St
 impl Desk {
     /// The ticket whose address this is.
     pub(super) fn id_of(&self, url: &str) -> Result<TicketId, Stop> {
-        let pattern = self.ticket_url.as_deref();
-        pattern.and_then(|pattern| id_in(url, pattern)).ok_or_else(|| {
-            Stop::no(
-                format!("{} is no ticket's address here", Safe(url)),
-                pattern.map_or_else(
-                    || "give the ticket's id; ca.toml says no tracker's url".to_owned(),
-                    |pattern| format!("it looks like {pattern}; or give the id alone"),
-                ),
-            )
+        let known = self.ticket_url.as_ref();
+        known.and_then(|known| known.ticket(url)).ok_or_else(|| {
+            let hint = known.map_or_else(
+                || "give the ticket's id; ca.toml has no tracker's url".to_owned(),
+                |known| format!("it looks like {}; or give the id alone", known.example()),
+            );
+            Stop::no(format!("{} is no ticket's address here", Safe(url)), hint)
         })
     }
 
@@ -259,7 +271,7 @@ impl Desk {
 }
 
 /// A ticket's assignee and hosts as people and hosts that are known.
-fn map(
+pub(super) fn map(
     deciding: &Deciding,
     tracker: String,
     id: &TicketId,
@@ -295,33 +307,5 @@ pub(super) fn account_facts(login: &Login, host: &Host) -> Account {
         bare: host.principals == Principals::Bare,
         owner: host.owner.clone(),
         tags: host.tags.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tickets_address_holds_its_id() {
-        let id = |url: &str, pattern: &str| id_in(url, pattern).map(|id| id.to_string());
-        let browse = "https://jira.example/browse/{id}";
-        assert_eq!(id("https://jira.example/browse/OPS-7", browse).as_deref(), Some("OPS-7"));
-        assert_eq!(id("https://jira.example/browse/OPS-7/", browse).as_deref(), Some("OPS-7"));
-        assert_eq!(id("https://jira.example/browse/OPS-7?x=1#c", browse).as_deref(), Some("OPS-7"));
-        assert_eq!(
-            id("https://t.example/OPS-7/view", "https://t.example/{id}/view").as_deref(),
-            Some("OPS-7")
-        );
-        for foreign in [
-            "https://evil.example/browse/OPS-7",
-            "http://jira.example/browse/OPS-7",
-            "https://jira.example/browse/",
-            "https://jira.example/browse/a/b",
-            "https://jira.example/browse/..",
-            "https://jira.example/browse/OPS%2d7",
-        ] {
-            assert_eq!(id(foreign, browse), None, "{foreign}");
-        }
     }
 }

@@ -239,7 +239,10 @@ impl Desk {
             all.push(Reach {
                 names: std::iter::once(host.name.to_string()).chain(typed).collect(),
                 logins: logins.iter().map(ToString::to_string).collect(),
-                via: None,
+                via: host.via.as_ref().map(|via| match &via.login {
+                    Some(login) => format!("{login}@{}", via.host),
+                    None => via.host.to_string(),
+                }),
             });
         }
         Ok((person.name.clone(), all))

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! 1 who        the owner of the proved key, at this moment
-//! 2 request    words to types, hosts to canonical names
-//! 3 facts      the ticket read anew, the clock read once
+//! 2 facts      the ticket read anew, the clock read once
+//! 3 request    words to types, hosts to canonical names
 //! 4 decide     pure: account by account, granted whole or not at all
 //! 5 delivery   an agent is tried out; on stdout there is nothing to try
 //! 6 draft      complete but for serial and proof
@@ -15,9 +15,11 @@
 mod collect;
 pub mod delivery;
 mod entries;
+pub mod explaining;
+mod granting;
 mod holdings;
 pub mod in_force;
-mod journal;
+pub(crate) mod journal;
 pub mod kept;
 mod limits;
 pub mod locking;
@@ -35,23 +37,23 @@ use std::sync::{Arc, Mutex};
 
 use rand::Rng as _;
 
-use self::collect::{Wanted, person_facts};
+use self::collect::person_facts;
 use self::delivery::Fresh;
+use self::granting::{Detail, decided, hops, into_agent, one_certificate, remarks, ways, within};
 use self::holdings::{not_enrolled, targets_of};
 use self::in_force::InForce;
 use self::kept::Kept;
-use self::outcome::{Fault, Issue, Issued, LiveGrant, Outcome, Refused, To};
+use self::outcome::{Fault, Issued, LiveGrant, Outcome, Refused, To};
 use self::request::{Ask, Asker, TicketGiven, Want, Which};
 use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
-use crate::certificate::names::{OfferId, PersonName, RequestId};
-use crate::certificate::time::UnixTime;
+use crate::certificate::names::{PersonName, RequestId};
 use crate::config::Deciding;
 use crate::config::people::Person;
-use crate::decide::facts::{Account, Facts, Within};
-use crate::decide::{self, Clip, Decision, Delivery, Extension, Grant, decide};
+use crate::config::ticket_url::TicketUrl;
+use crate::decide::Delivery;
+use crate::decide::facts::{Account, Facts};
 use crate::ledger::record::{self, Ledger};
-use crate::ledger::recorded::Certificate;
 use crate::outside::clock::{Clock, Reading};
 use crate::outside::tickets::FolderTracker;
 
@@ -75,8 +77,8 @@ pub struct Desk {
     pub bare_ca: Vec<u8>,
     /// Those of the host CAs: what a host may show instead of a plain key.
     pub host_cas: Vec<Vec<u8>>,
-    /// How a ticket's address looks, with `{id}` in it.
-    pub ticket_url: Option<String>,
+    /// How a ticket's address looks.
+    pub ticket_url: Option<TicketUrl>,
     /// Certificates that may be given again.
     pub kept: Mutex<Kept>,
 }
@@ -221,7 +223,8 @@ impl Desk {
             _ => (errand.id.clone(), ask.ticket.clone(), ask.reason.clone()),
         };
 
-        // 3. The facts. The ticket is read at each issue; nothing is kept between two.
+        // 2. The facts. The ticket is read at each issue; nothing is kept between two.
+        let ways = ways(asker, ask)?;
         let ticket = self.ticket(deciding, given.as_ref()).await?;
         let facts = |account: Account| Facts {
             request: id.clone(),
@@ -235,33 +238,39 @@ impl Desk {
             ttl: ask.ttl,
             period: ask.period.filter(|_| live.is_none()),
             offer: ask.offer.clone(),
-            deliveries: ways(asker, ask),
+            deliveries: ways.clone(),
         };
 
-        // 2. The accounts, by their canonical names.
+        // 3. The accounts, by their canonical names; which one on a host is the policy's to say.
         let targets = match (want, live) {
             (Want::Further(Which::Only | Which::Request(_)), Some(live)) => targets_of(live),
             _ => errand.targets(),
         };
-        let wanted = collect::wanted(deciding, &targets, &facts)?;
+        let mut wanted = collect::wanted(deciding, &targets, &facts)?;
 
         // What is locked is not decided; the ledger's writer looks once more before COMMIT.
         self.unlocked(deciding, &person.name, asker, &wanted)?;
 
         // 4. The decision, account by account: granted whole or not at all.
-        let grants = decided(deciding, &wanted, &facts)?;
+        let mut grants = decided(deciding, &wanted, &facts)?;
+        let mut notes = Vec::new();
+        if ask.via.is_none() {
+            let into_agent = ways.first() == Some(&Delivery::MadeByCa);
+            hops(deciding, &mut wanted, &mut grants, &facts, into_agent, &mut notes);
+            // ssh's own ProxyJump asks for the hop by itself.
+            notes.retain(|_| *want != Want::There);
+        }
 
         // A clock that jumped refuses nobody, but what it would grant is a fault.
         if let Some(jump) = reading.jump {
             return Err(Stop::Broken { what: "the CA's clock jumped", details: jump.to_string() });
         }
 
+        let into_agent = into_agent(&grants)?;
+
         // 5. Delivery: on stdout one certificate, which may be one from before; an agent is tried out.
         let accounts: Vec<String> = wanted.iter().map(|one| one.account.name()).collect();
-        let agent = match grants.first().and_then(Grant::delivery) {
-            Some(Delivery::MadeByCa) => asker.agent.as_deref(),
-            Some(Delivery::OwnKey) | None => None,
-        };
+        let agent = asker.agent.as_deref().filter(|_| into_agent);
         if *want == Want::There {
             if let Some(until) = agent.and_then(|agent| agent.holds(&accounts, now)) {
                 return Ok(Outcome::There(until));
@@ -287,17 +296,13 @@ impl Desk {
         let places = self.places(&grants, now)?;
 
         // 6. The drafts: for the very key that was proved, or for fresh ones.
-        let notes = grants.iter().flat_map(notes).collect();
+        let clipped: Vec<String> = grants.iter().flat_map(remarks).collect();
+        notes.splice(0..0, clipped);
         let mut drafts = Vec::with_capacity(grants.len());
         let mut details = Vec::with_capacity(grants.len());
         for grant in grants {
             let fresh = tried.is_some().then(Fresh::new);
-            let detail = Detail {
-                accounts: grant.accounts().iter().map(Account::name).collect(),
-                offer: grant.offer().clone(),
-                grant_ends: grant.ends(),
-                renewal: grant.is_renewal(),
-            };
+            let detail = Detail::of(&grant);
             let public = fresh.as_ref().map(Fresh::public);
             let stamp = self.stamp(deciding);
             let draft = Unsigned::draft_for(grant, &asker.key, public.as_ref(), stamp);
@@ -355,130 +360,4 @@ impl Desk {
         rng.fill_bytes(&mut stamp.certificate_salt);
         stamp
     }
-}
-
-/// The ways in which a certificate can be handed over, the best first.
-fn ways(asker: &Asker, ask: &Ask) -> Vec<Delivery> {
-    match (ask.to, &asker.agent) {
-        (Some(only), _) => vec![only],
-        (None, Some(_)) => vec![Delivery::MadeByCa, Delivery::OwnKey],
-        (None, None) => vec![Delivery::OwnKey],
-    }
-}
-
-/// The live grant that an account is asked from.
-fn within(live: &[LiveGrant], account: &Account) -> Option<Within> {
-    let name = account.name();
-    let grant = live.iter().find(|grant| grant.accounts.contains(&name))?;
-    Some(Within { began: grant.began, ends: grant.ends, offer: grant.offer.clone() })
-}
-
-/// Decides each account alone, and puts together what one certificate can open. One no is the answer.
-fn decided(
-    deciding: &Deciding,
-    wanted: &[Wanted<'_>],
-    facts: &dyn Fn(Account) -> Facts,
-) -> Result<Vec<Grant>, Stop> {
-    let mut grants: Vec<Grant> = Vec::new();
-    let several = wanted.len() > 1;
-    for one in wanted {
-        match decide(&deciding.policy, &facts(one.account.clone())) {
-            Decision::Granted(grant) => {
-                let join = |left: Option<Grant>, into: &mut Grant| {
-                    left.and_then(|grant| into.join(grant, PRINCIPALS).err())
-                };
-                let left = grants.iter_mut().fold(Some(grant), join);
-                grants.extend(left);
-            }
-            Decision::Refused(refusal) => {
-                let hint = refusal.hint.clone().unwrap_or_else(|| "ssh ca help".to_owned());
-                let name = one.account.name();
-                let say = |reason: &decide::Reason| match several {
-                    true => format!("{name}: {reason}"),
-                    false => reason.to_string(),
-                };
-                return Err(Stop::No { reasons: refusal.reasons.iter().map(say).collect(), hint });
-            }
-            Decision::Fault(fault) => {
-                return Err(Stop::Broken {
-                    what: "the policy could not be evaluated",
-                    details: fault.to_string(),
-                });
-            }
-        }
-    }
-    Ok(grants)
-}
-
-/// On standard output there is room for one certificate.
-fn one_certificate(grants: &[Grant], ask: &Ask) -> Result<(), Stop> {
-    let [first, second, ..] = grants else { return Ok(()) };
-    let why = match first.offer() == second.offer() {
-        true => "they do not fit into one".to_owned(),
-        false => format!("offers {} and {} decide", first.offer(), second.offer()),
-    };
-    let account = first.accounts().first().map(Account::name).unwrap_or_default();
-    Err(Stop::Undelivered {
-        reason: format!(
-            "these accounts take {} certificates, since {why}; standard output takes one",
-            grants.len()
-        ),
-        hint: format!(
-            "into an agent: ssh -A ca {}; or one at a time: ssh ca {account} ...",
-            ask.line()
-        ),
-    })
-}
-
-/// What is known of a certificate before it is signed.
-struct Detail {
-    accounts: Vec<String>,
-    offer: OfferId,
-    grant_ends: UnixTime,
-    renewal: bool,
-}
-
-impl Detail {
-    fn issue(&self, certificate: &Certificate, now: UnixTime) -> Issue {
-        Issue {
-            serial: certificate.serial(),
-            certificate: certificate.as_openssh().to_owned(),
-            accounts: self.accounts.clone(),
-            issued: now,
-            valid_before: certificate.valid_before(),
-            grant_ends: self.grant_ends,
-            renewal: self.renewal,
-            offer: self.offer.clone(),
-        }
-    }
-}
-
-/// The most accounts one certificate opens: the signer's limit unless it is set lower.
-const PRINCIPALS: usize = 64;
-
-/// Remarks for the person: what is less than was asked for.
-fn notes(grant: &Grant) -> Vec<String> {
-    let clipped = grant.clipped();
-    let clip = |what: &str, clip: Option<Clip>| {
-        clip.map(|clip| {
-            format!(
-                "{what} is {}, not {}: offer {} gives no more",
-                clip.given,
-                clip.asked,
-                grant.offer()
-            )
-        })
-    };
-    let forwards = grant.terms().extensions.contains(&Extension::PortForwarding);
-    let closed = (!forwards)
-        .then(|| "without port forwarding: -J, -L, -D and editors need another offer".to_owned());
-    let account = &grant.facts().account;
-    let wide = account.bare.then(|| {
-        let login = &account.login;
-        format!("a bare account name: it opens {login} on every server that takes bare names, until it expires")
-    });
-    [clip("the certificate's life", clipped.ttl), clip("the grant", clipped.period), closed, wide]
-        .into_iter()
-        .flatten()
-        .collect()
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ssh_key::public::KeyData;
 
+use super::audit::{self, Audits};
 use super::client::Block;
 use super::control::{Answer, Order, Orders};
 use super::{Caller, Command, Reply, reply, verbs};
@@ -22,6 +23,8 @@ pub struct Counter {
     pub desk: Desk,
     /// The public keys.
     pub trust: Trust,
+    /// What is read for auditors.
+    pub audits: Audits,
     /// `ca.toml`, as it was at the start.
     pub ca: Arc<Ca>,
     /// Where people connect to: host and port.
@@ -114,6 +117,14 @@ impl super::Commands for Counter {
             verbs::Verb::Why(target) => reply::outcome(&self.desk.why(&asker, &target), line.json),
             verbs::Verb::Config(form) => self.config(&asker, form, line.json),
             verbs::Verb::Status => reply::outcome(&self.desk.status(&asker), line.json),
+            verbs::Verb::Explain(ask) => match self.desk.explain(&asker, &ask).await {
+                Ok(one) => reply::explain::explained(&one, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
+            verbs::Verb::Catalog => match self.desk.catalog(&asker) {
+                Ok(all) => reply::explain::catalog(&all, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
             verbs::Verb::Lock(ask) => match self.desk.lock(&asker, ask).await {
                 Ok(changed) => reply::locks::changed(&changed, line.json),
                 Err(outcome) => reply::outcome(&outcome, line.json),
@@ -122,6 +133,9 @@ impl super::Commands for Counter {
                 Ok(locks) => reply::locks::listed(&locks, line.json),
                 Err(outcome) => reply::outcome(&outcome, line.json),
             },
+            verbs::Verb::Audit(asked) => {
+                audit::answer(&self, &asker, asked, &words, line.json).await
+            }
             verbs::Verb::Trust(parts) => reply::trust(&self.trust, &parts, line.json),
             verbs::Verb::Help(verb) => reply::help(verb.as_deref(), line.json),
         }

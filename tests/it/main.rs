@@ -7,6 +7,7 @@
     reason = "tests wait in bounded loops and write scratch files"
 )]
 
+mod audit;
 mod booted;
 mod ca;
 mod checkers;
@@ -16,12 +17,15 @@ mod delivery;
 mod disk;
 mod edge;
 mod eio;
+mod explain;
 mod first_certificate;
 mod fsync;
 mod generator;
+mod grants;
 mod hostile;
 mod import;
 mod keys;
+mod large;
 mod load;
 mod locks;
 mod namespace;
