@@ -1,7 +1,8 @@
-//! `hallpass`: serve, and the operator's command line.
+//! `hallpass`: serve, and the operator's and the engineer's command line.
 
 mod audit;
 mod control;
+mod engineer;
 mod explain;
 mod health;
 mod host;
@@ -104,6 +105,11 @@ fn main() -> ExitCode {
         Verb::Audit(verb) => audit::audit(verb),
         Verb::Health(at) => health::health(&at.config),
         Verb::Reload { change, at } => control::reload(&at.config, change),
+        Verb::Ssh(words) => engineer::ssh(words),
+        Verb::Ensure(words) => match engineer::ensure(&words) {
+            Ok(status) => return status,
+            Err(stop) => Err(stop),
+        },
         Verb::Import(ImportVerb::People(words)) => import::people(words),
         Verb::Import(ImportVerb::Hosts(words)) => import::hosts(words),
     };
