@@ -35,6 +35,11 @@
 //!    [`front::reply`] puts the outcome into words: the artefact on standard output, everything for
 //!    people on standard error.
 //!
+//! What decides is replaced while that goes on: `hallpass reload` reaches the daemon over the operator's
+//! socket ([`front::control`]), and [`desk::reload`] has the order of steps. [`config::snapshot`] reads people,
+//! hosts and policy as they were at one moment, or not at all; whoever decides takes
+//! [what is in force](desk::in_force) once.
+//!
 //! [`desk`] is the only module that knows this whole order. In Rust the order is a type: a `Grant`
 //! becomes an [`Unsigned`](certificate::draft::Unsigned), that a
 //! [`Recorded`](ledger::recorded::Recorded), that a [`Certificate`](ledger::recorded::Certificate); fields
@@ -51,6 +56,7 @@
 //! | [`certificate`] | names and times, the bytes, the draft, the lint; pure | `ledger`'s formats; [`draft`](certificate::draft) takes a grant from `decide` |
 //! | [`ledger`], formats | [`leaf`](ledger::leaf), [`tree`](ledger::tree), [`note`](ledger::note), [`checkpoint`](ledger::checkpoint), [`proof`](ledger::proof), [`facts`](ledger::facts); pure | `certificate` |
 //! | [`ledger`], on disk | [`store`](ledger::store), [`edge`](ledger::edge), [`record`](ledger::record), [`export`](ledger::export) | the formats, [`signer::client`] |
+//! | [`audit`] | searches, stories, and servers' logs compared with what was issued; reads beside the writer | the ledger's store and formats, `certificate`, hosts and public keys of `config`, [`signer::mark`] |
 //! | [`ledger::verify`] | recomputes everything and believes nothing, with leaves and a tree of its own | parsers of the formats, the lint |
 //! | [`signer`] | protocol, memory, limits, keys; [`client`](signer::client) and [`spawn`](signer::spawn) are the daemon's end | formats of `ledger`, `certificate`, [`outside::manager`]; never `decide`, `config`, `desk`, `front` |
 //! | [`host`] | what servers and clients are given: the file that puts a server under the CA, known_hosts; pure | `config`, `certificate` |
@@ -89,6 +95,8 @@
     )
 )]
 
+#[cfg(feature = "desk")]
+pub mod audit;
 pub mod certificate;
 #[cfg(feature = "desk")]
 pub mod config;

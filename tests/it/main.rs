@@ -7,6 +7,7 @@
     reason = "tests wait in bounded loops and write scratch files"
 )]
 
+mod audit;
 mod booted;
 mod ca;
 mod checkers;
@@ -26,6 +27,7 @@ mod host_sign;
 mod hostile;
 mod import;
 mod keys;
+mod large;
 mod load;
 mod locks;
 mod namespace;

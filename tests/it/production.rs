@@ -19,6 +19,7 @@ fn under_a_real_systemd_people_get_in_whatever_happens() {
     what_the_page_says_for_each_day_works(&site);
     what_root_does_keeps_nobody_out(&site);
     a_change_counts_from_the_restart_and_who_waits_is_told(&site);
+    a_change_counts_from_the_reload_and_a_mistake_does_not(&site);
     after_a_reboot_both_serve(&mut site);
     what_dies_or_hangs_is_started_again(&site);
 }
@@ -108,6 +109,8 @@ fn each_process_has_its_own_and_nothing_else(site: &Site) {
         ("hallpass-signer", "/etc/hallpass-signer/keys/user_ca_next"),
         ("deploy", "/etc/hallpass/ca.toml"),
         ("deploy", "/run/hallpass/signer.sock"),
+        ("deploy", "/run/hallpass/control.sock"),
+        ("hallpass-signer", "/run/hallpass/control.sock"),
     ] {
         // That it is there, or it would be no wonder.
         site.machine.run(&format!("test -e {path}")).ok();
@@ -204,6 +207,28 @@ fn a_change_counts_from_the_restart_and_who_waits_is_told(site: &Site) {
     assert_eq!((said.stdout.len(), said.status.code()), (0, Some(75)));
     let issued = site.log_in();
     assert!(issued.contains(" 7m, until "), "{issued}");
+}
+
+fn a_change_counts_from_the_reload_and_a_mistake_does_not(site: &Site) {
+    let daemon = site.machine.pid("hallpass");
+    let policy = "/etc/hallpass/policy.cedar";
+    let reload = |from: &str, to: &str, by: &str| {
+        site.machine.run(&format!("sed -i 's/@ttl(\"{from}\")/@ttl(\"{to}\")/' {policy}; {by}"))
+    };
+    reload("7m", "8m", "systemctl reload hallpass").ok();
+    assert!(site.log_in().contains(" 8m, until "));
+    let said = reload("8m", "eight", "SUDO_USER=ana hallpass reload --change CHG-9");
+    assert!(said.code == 1 && said.err.contains("policy.cedar:1:"), "{said:?}");
+    assert_ne!(site.machine.run("systemctl reload hallpass").code, 0);
+    assert!(site.log_in().contains(" 8m, until "));
+    reload("eight", "7m", "SUDO_USER=ana hallpass reload --change CHG-10").ok();
+    assert!(site.log_in().contains(" 7m, until "));
+    assert_eq!(site.machine.pid("hallpass"), daemon, "it was started again");
+    let line =
+        site.journal("hallpass").lines().find(|line| line.contains("CHG-10")).unwrap().to_owned();
+    assert!(line.contains(r#""uid":0,"claims":"ana""#), "{line}");
+    let kept = "hallpass ledger text $(sha256sum /etc/hallpass/policy.cedar | cut -c 1-64)";
+    assert!(site.machine.run(kept).ok().contains("@ttl(\"7m\")"));
 }
 
 fn what_dies_or_hangs_is_started_again(site: &Site) {

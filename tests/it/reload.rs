@@ -81,7 +81,7 @@ fn the_socket_is_its_owners_and_takes_orders_alone() {
     }
     assert_eq!(ca.operator(&["reload"]).code, 0);
     // mallory has a login on the CA's machine.
-    if rustix_root() {
+    if root() {
         for path in [ca.dir().to_owned(), ca.file(""), ca.file("state")] {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -90,7 +90,8 @@ fn the_socket_is_its_owners_and_takes_orders_alone() {
         python.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
         python.args(["/usr/bin/python3", "-c", STRANGER]).arg(&socket);
         assert_eq!(run(&mut python).out, "b''\n");
-        assert!(ca.daemon.log().iter().any(|line| line.contains("uid 65534 was sent away")));
+        let told = |line: &String| line.contains("uid 65534 was sent away");
+        until("the journal's line", || ca.daemon.log().iter().any(told));
     }
 }
 
@@ -103,7 +104,7 @@ try: print(s.recv(100))
 except ConnectionResetError: print(b'')
 ";
 
-fn rustix_root() -> bool {
+fn root() -> bool {
     run(std::process::Command::new("id").arg("-u")).out.trim() == "0"
 }
 
@@ -161,4 +162,68 @@ fn a_change_has_a_name_where_that_is_asked_for_and_ca_toml_is_not_reloaded() {
         said.code == 0 && said.err.contains("ca.toml has changed: that counts from the next start"),
         "{said:?}"
     );
+}
+
+/// bob is disabled in the evening; the pipeline that deploys the files at night knows nothing of it, and
+/// in one of its commits gives him another key. The files say what should be, the lock what happened.
+#[test]
+fn a_disabled_person_stays_disabled_after_the_next_deploy_of_the_files_from_git() {
+    let git = |dir: &Path, words: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        git.args(["-c", "user.name=ana", "-c", "user.email=ana@example.com"]);
+        // The operator's own configuration has no say in this.
+        git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+        run(git.arg("-C").arg(dir).args(words)).ok()
+    };
+    let files = ["policy.cedar", "people.toml", "hosts.toml"];
+    let ca = Ca::start_with(|dir| {
+        let (author, at) = (dir.join("author"), dir.join("ca"));
+        std::fs::create_dir(&author).unwrap();
+        git(&author, &["init", "-q", "-b", "main"]);
+        for file in files {
+            std::fs::rename(at.join(file), author.join(file)).unwrap();
+            bend(dir, &format!("\"{file}\""), &format!("\"deployed/{file}\""));
+        }
+        bend(
+            dir,
+            "\"deployed/hosts.toml\"",
+            "\"deployed/hosts.toml\"\nmanaged = \"git\"\nchange = \"required\"",
+        );
+        git(&author, &["add", "-A"]);
+        git(&author, &["commit", "-q", "-m", "The team"]);
+        let (from, to) = (author.display().to_string(), at.join("deployed").display().to_string());
+        git(dir, &["clone", "-q", &from, &to]);
+    });
+    let deploy = || {
+        git(&ca.file("deployed"), &["pull", "-q"]);
+        let commit = git(&ca.file("deployed"), &["rev-parse", "HEAD"]);
+        let said = ca.operator(&["reload", "--change", commit.trim()]);
+        assert_eq!(said.code, 0, "{said:?}");
+        commit.trim().to_owned()
+    };
+    assert_eq!(ca.ssh("bob", &["logs@web01"]).code, 0);
+    let said = ca.operator(&["person", "disable", "bob", "--reason", "left"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let locked = |person: &str| ca.ssh(person, &["logs@web01"]).err.contains("bob is locked since");
+    assert!(locked("bob"));
+
+    let author = ca.dir().join("author");
+    let people = std::fs::read_to_string(author.join("people.toml")).unwrap();
+    let public = |name: &str| {
+        std::fs::read_to_string(ca.dir().join(format!("{name}.pub"))).unwrap().trim().to_owned()
+    };
+    let people = people.replace(&public("bob"), &public("mallory"));
+    std::fs::write(author.join("people.toml"), people).unwrap();
+    git(&author, &["commit", "-qam", "A new key for bob"]);
+    let commit = deploy();
+    assert_eq!(texts(&ca).last().unwrap().1["change"], commit);
+    assert!(ca.ssh("bob", &["status"]).code != 0, "the old key is not in the files any more");
+    assert!(locked("mallory"), "what is bob's now");
+    // Even where the files say that there is no bob, and then again that there is.
+    git(&author, &["revert", "--no-edit", "HEAD"]);
+    deploy();
+    assert!(locked("bob"));
+    let said = ca.operator(&["unlock", "bob", "--reason", "came back"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(ca.ssh("bob", &["logs@web01"]).code, 0);
 }

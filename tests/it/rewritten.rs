@@ -43,11 +43,11 @@ fn deployment(n: usize, key: &str) -> Files {
     // One of them has ana in a file of her own, another its host.
     let mut files = Files::from([("policy.cedar", policy)]);
     match n {
-        1 => drop(files.extend([("people.toml", groups), ("people.d/ana.toml", people)])),
+        1 => files.extend([("people.toml", groups), ("people.d/ana.toml", people)]),
         _ => drop(files.insert("people.toml", groups + &people)),
     }
     match n {
-        2 => drop(files.extend([("hosts.toml", tags), ("hosts.d/web.toml", hosts)])),
+        2 => files.extend([("hosts.toml", tags), ("hosts.d/web.toml", hosts)]),
         _ => drop(files.insert("hosts.toml", tags + &hosts)),
     }
     files

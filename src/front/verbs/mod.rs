@@ -1,6 +1,7 @@
 //! The words after the host: a total grammar, never a shell. Whatever is typed becomes a verb or a
 //! usage error with one hint.
 
+mod audit;
 pub mod host;
 mod lock;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 mod request;
 
 use self::request::{EnsureWords, RenewWords, RequestWords, Wrong, target};
+use crate::audit::words::AuditWords;
 use crate::certificate::names::RequestId;
 use crate::certificate::safe::Safe;
 use crate::config::trust::Part;
@@ -42,6 +44,8 @@ pub enum Verb {
     Lock(LockAsk),
     /// What is locked.
     Locks,
+    /// What the ledger says.
+    Audit(AuditWords),
     /// Public keys for servers, clients and verifiers.
     Trust(Vec<Part>),
     /// What servers and clients are given.
@@ -73,7 +77,7 @@ pub struct Usage {
 }
 
 /// The verbs, for help and for the nearest one.
-pub const VERBS: [&str; 15] = [
+pub const VERBS: [&str; 16] = [
     "request",
     "renew",
     "ensure",
@@ -85,6 +89,7 @@ pub const VERBS: [&str; 15] = [
     "lock",
     "unlock",
     "locks",
+    "audit",
     "trust",
     "host",
     "known-hosts",
@@ -123,6 +128,8 @@ enum Typed {
     Lock(lock::LockWords),
     Unlock(lock::LockWords),
     Locks,
+    #[command(subcommand)]
+    Audit(AuditWords),
     Trust(TrustWords),
     #[command(subcommand)]
     Host(host::HostWords),
@@ -181,13 +188,18 @@ fn words_to_line(mut words: Vec<String>, at_hand: Option<&str>) -> Result<Line, 
         words.insert(first, "request".to_owned());
     }
     let quoted = words.iter().any(|word| word == "--reason");
-    let typed = Words::try_parse_from(words).map_err(|why| explain(&why, json, quoted))?;
+    let audit = words.get(first).is_some_and(|word| word == "audit");
+    let typed = Words::try_parse_from(words).map_err(|why| {
+        let usage = explain(&why, json, quoted);
+        if audit { audit::explain(&why, usage) } else { usage }
+    })?;
     let wrong = |(what, hint): Wrong| Usage { json, what, hint, unknown: None };
     let verb = match typed.verb {
         None | Some(Typed::Status) => Verb::Status,
         Some(Typed::Lock(words)) => Verb::Lock(lock::ask(words, false).map_err(wrong)?),
         Some(Typed::Unlock(words)) => Verb::Lock(lock::ask(words, true).map_err(wrong)?),
         Some(Typed::Locks) => Verb::Locks,
+        Some(Typed::Audit(words)) => Verb::Audit(words),
         Some(Typed::Trust(words)) => Verb::Trust(parts(&words)),
         Some(Typed::Host(words)) => Verb::Give(host::give(words).map_err(|what| Usage {
             json,
