@@ -14,7 +14,7 @@ use crate::config::trust::Trust;
 use crate::desk::Desk;
 use crate::desk::locking::LockAsk;
 use crate::desk::reload::By;
-use crate::desk::request::Asker;
+use crate::desk::request::{Asker, Want};
 use crate::ledger::facts::Author;
 
 /// The desk and the public keys, behind the door.
@@ -112,6 +112,9 @@ impl super::Commands for Counter {
         let Caller { key, user, source, agent, .. } = caller;
         let asker = Asker { key, user, source, agent };
         match line.verb {
+            verbs::Verb::Request(ask, want @ Want::There) => {
+                reply::ensured::ensured(&self.desk.request(&asker, ask, want).await, line.json)
+            }
             verbs::Verb::Request(ask, want) => {
                 reply::outcome(&self.desk.request(&asker, ask, want).await, line.json)
             }
