@@ -126,12 +126,17 @@ fn door(quickack: bool) -> Ca {
             std::fs::write(&path, text.replace(from, to)).unwrap();
         };
         bend("signer.toml", "total = 600\nperson = 60\naccount = 120", &many());
+        bend("ca.toml", "total = 550\nperson = 55\ngrants = 200", &desk());
         bend("ca.toml", "quickack = true", &format!("quickack = {quickack}"));
     })
 }
 
 fn many() -> String {
     ["total", "person", "account"].map(|what| format!("{what} = 1000000\n")).concat()
+}
+
+fn desk() -> String {
+    ["total", "person", "grants"].map(|what| format!("{what} = 1000000\n")).concat()
 }
 
 /// Runs a command to its end; milliseconds.

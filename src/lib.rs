@@ -56,6 +56,7 @@
 //! | [`certificate`] | names and times, the bytes, the draft, the lint; pure | `ledger`'s formats; [`draft`](certificate::draft) takes a grant from `decide` |
 //! | [`ledger`], formats | [`leaf`](ledger::leaf), [`tree`](ledger::tree), [`note`](ledger::note), [`checkpoint`](ledger::checkpoint), [`proof`](ledger::proof), [`facts`](ledger::facts); pure | `certificate` |
 //! | [`ledger`], on disk | [`store`](ledger::store), [`edge`](ledger::edge), [`record`](ledger::record), [`export`](ledger::export) | the formats, [`signer::client`] |
+//! | [`audit`] | searches, stories, and servers' logs compared with what was issued; reads beside the writer | the ledger's store and formats, `certificate`, hosts and public keys of `config`, [`signer::mark`] |
 //! | [`ledger::verify`] | recomputes everything and believes nothing, with leaves and a tree of its own | parsers of the formats, the lint |
 //! | [`signer`] | protocol, memory, limits, keys; [`client`](signer::client) and [`spawn`](signer::spawn) are the daemon's end | formats of `ledger`, `certificate`, [`outside::manager`]; never `decide`, `config`, `desk`, `front` |
 //! | [`fault_point`] | the steps that cannot be taken back, and how tests make each of them fail | nothing |
@@ -93,6 +94,8 @@
     )
 )]
 
+#[cfg(feature = "desk")]
+pub mod audit;
 pub mod certificate;
 #[cfg(feature = "desk")]
 pub mod config;

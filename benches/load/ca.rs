@@ -58,6 +58,8 @@ impl House {
         let all = plan.sessions + plan.unauthenticated + 16;
         change(&ca.join("ca.toml"), "connections", all);
         change(&ca.join("ca.toml"), "unauthenticated", plan.unauthenticated);
+        change(&ca.join("ca.toml"), "total", 60_000);
+        change(&ca.join("ca.toml"), "grants", 60_000);
         change(&ca.join("signer.toml"), "total", 60_000);
         change(&ca.join("signer.toml"), "account", 6_000);
         let door = std::fs::read_to_string(ca.join("keys/ssh_host_ed25519.pub")).unwrap();

@@ -55,11 +55,11 @@ fn escape(c: char, to: &mut String) -> fmt::Result {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// What attackers put into tickets, file names and reasons.
-    const CORPUS: &[&str] = &[
+    pub(crate) const CORPUS: &[&str] = &[
         "",
         " ",
         "plain",

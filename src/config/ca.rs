@@ -35,12 +35,44 @@ pub struct Ca {
     /// Where tickets are looked up.
     #[serde(default)]
     pub tracker: Vec<Tracker>,
+    /// How much is issued.
+    #[serde(default)]
+    pub limits: IssueLimits,
     /// The operator's socket.
     #[serde(default)]
     pub control: Control,
     /// Where this was read from, and what it was then.
     #[serde(skip)]
     pub source: Source,
+}
+
+/// How much is issued at most. Over it people are refused with a sentence and told when to go on; over
+/// the signer's own rates, which are to be higher, they hear of a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IssueLimits {
+    /// The most certificates in any minute, in all.
+    pub total: usize,
+    /// The most certificates in any minute for one person.
+    pub person: usize,
+    /// The most live grants of one person.
+    pub grants: usize,
+}
+
+impl Default for IssueLimits {
+    fn default() -> Self {
+        Self { total: 550, person: 55, grants: 200 }
+    }
+}
+
+impl IssueLimits {
+    /// What is wrong with them, if anything is.
+    fn mistake(&self) -> Option<String> {
+        let Self { total, person, grants } = self;
+        let all = [("total", total), ("person", person), ("grants", grants)];
+        let zero = all.into_iter().find(|(_, number)| **number == 0)?;
+        Some(format!("limits.{} is 0, which gives nobody a certificate", zero.0))
+    }
 }
 
 /// Where a `ca.toml` was read from.
@@ -328,7 +360,7 @@ impl Ca {
         if ca.front.listen.is_empty() {
             return Err(ConfigError::in_file(path, "front.listen names no address"));
         }
-        if let Some(mistake) = ca.front.limits.mistake() {
+        if let Some(mistake) = ca.front.limits.mistake().or_else(|| ca.limits.mistake()) {
             return Err(ConfigError::in_file(path, &mistake));
         }
         if let [_, second, ..] = ca.tracker.as_slice() {
@@ -348,8 +380,18 @@ impl Ca {
     }
 
     fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let Self { front, ledger, signer, trust, files, tracker, control, name: _, source: _ } =
-            self;
+        let Self {
+            front,
+            ledger,
+            signer,
+            trust,
+            files,
+            tracker,
+            control,
+            name: _,
+            source: _,
+            limits: _,
+        } = self;
         let TrustFiles { user_ca, user_ca_next, emergency_ca, bare_ca, host_ca } = trust;
         [
             &mut front.host_key,

@@ -28,8 +28,8 @@ pub(super) enum Read {
 const WORDS: [&str; 2] = ["id", "why"];
 
 /// Those of an offer.
-const TERMS: [&str; 6] =
-    ["ttl", "period", "extensions", "source_address", "force_command", "delivery"];
+const TERMS: [&str; 7] =
+    ["ttl", "period", "extensions", "source_address", "force_command", "delivery", "limit"];
 
 /// Those that the design has and the program does not have yet.
 const LATER: [&str; 2] = ["approvals", "second_factor"];
@@ -131,6 +131,7 @@ impl Reader<'_, '_> {
         let source_address = self.term("source_address", terms::source_address);
         let force_command = self.term("force_command", terms::force_command);
         let delivery = self.term("delivery", terms::delivery);
+        let limit = self.term("limit", terms::limit);
         if let (Some(ttl), Some(period)) = (ttl, period)
             && ttl > period
         {
@@ -154,6 +155,7 @@ impl Reader<'_, '_> {
             source_address: source_address.unwrap_or_default(),
             force_command,
             delivery,
+            limit,
         })
     }
 }
@@ -251,6 +253,24 @@ mod tests {
                 "@source_address(\"10.0.0.0/8,0.0.0.0/0\") permit (",
                 "3:17 0.0.0.0/0 is every address there is",
                 "leave @source_address out",
+            ),
+            (
+                "permit (",
+                "@limit(\"20 an hour\") permit (",
+                "3:8 \"20 an hour\" is no limit",
+                "write it as 20 per 1h",
+            ),
+            (
+                "permit (",
+                "@limit(\"0 per 1h\") permit (",
+                "3:8 \"0 per 1h\" is no limit",
+                "20 per 1h",
+            ),
+            (
+                "permit (",
+                "@limit(\"20 per 8d\") permit (",
+                "3:8 8d is longer than 7 days",
+                "write 7d at most",
             ),
             (
                 "permit (",

@@ -53,17 +53,18 @@ impl Grant {
     /// Takes in what another decision on the same request granted, so that one certificate opens both;
     /// gives it back where that cannot be: under another offer, for another user CA, or when this one
     /// opens as many accounts as one certificate may (`most`).
-    pub fn join(&mut self, other: Self, most: usize) -> Result<(), Self> {
+    #[must_use]
+    pub fn join(&mut self, other: Self, most: usize) -> Option<Self> {
         let same = self.offer == other.offer
             && self.facts.request == other.facts.request
             && self.facts.now == other.facts.now
             && self.given == other.given
             && self.facts.account.bare == other.facts.account.bare;
         if !same || self.accounts.len() + other.accounts.len() > most {
-            return Err(other);
+            return Some(other);
         }
         self.accounts.extend(other.accounts);
-        Ok(())
+        None
     }
 
     /// The accounts it opens, in the order in which they were asked for.

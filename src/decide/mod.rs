@@ -42,7 +42,7 @@ pub use self::grant::{Clip, Clipped, Grant};
 pub use self::policy::{Offer, Policy};
 pub use self::problem::{LoadError, Problem};
 pub use self::refusal::{Reason, Refusal};
-pub use self::terms::{BadTerm, Delivery, Extension, LONGEST, Terms};
+pub use self::terms::{BadTerm, Delivery, Extension, LONGEST, Limit, MOST, Terms};
 pub use self::world::World;
 pub(crate) use self::world::close;
 

@@ -33,6 +33,36 @@ pub struct Terms {
     /// The one kind of key that is certified (`@delivery`); `None` for either.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
+    /// How many certificates one person gets under it (`@limit`): the desk's to count, and no part of a
+    /// certificate.
+    #[serde(skip)]
+    pub limit: Option<Limit>,
+}
+
+/// So many within so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// How many, 1 to [`MOST`].
+    pub count: usize,
+    /// Within how long, at most [`LONGEST`].
+    pub span: Span,
+}
+
+/// The most certificates that a limit of an offer counts.
+pub const MOST: usize = 1000;
+
+/// Reads `@limit`: `20 per 1h`.
+pub(super) fn limit(text: &str) -> Result<Limit, BadTerm> {
+    let bad = || {
+        let message = format!("{text:?} is no limit");
+        BadTerm::new(message, format!("write it as 20 per 1h; {MOST} and 7d at most"))
+    };
+    let (count, within) = text.split_once(" per ").ok_or_else(bad)?;
+    let (count, span) = (count.parse().map_err(|_| bad())?, span(within)?);
+    if !(1..=MOST).contains(&count) || span == Span::secs(0) {
+        return Err(bad());
+    }
+    Ok(Limit { count, span })
 }
 
 /// Which key is certified, and so how the certificate is handed over.
@@ -252,6 +282,7 @@ mod tests {
             source_address: source_address("203.0.113.0/24, 2001:db8::/32").unwrap(),
             force_command: Some("journalctl -f".to_owned()),
             delivery: None,
+            limit: limit("20 per 1h").ok(),
         };
         assert_eq!(
             serde_json::to_string(&terms).unwrap(),

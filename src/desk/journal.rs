@@ -1,9 +1,11 @@
 //! One line in the journal for each outcome: target `hallpass::audit`, stable names.
 
-use super::outcome::{Outcome, To};
+use super::outcome::{self, Outcome, To};
+use super::permission::Permitted;
 use super::request::{Ask, Asker};
 use crate::certificate::fingerprint;
 use crate::certificate::names::PersonName;
+use crate::certificate::safe::Safe;
 
 /// Writes the line of a request's outcome.
 pub(super) fn request(person: Option<&PersonName>, asker: &Asker, ask: &Ask, outcome: &Outcome) {
@@ -38,5 +40,27 @@ pub(super) fn request(person: Option<&PersonName>, asker: &Asker, ask: &Ask, out
             what = fault.what, %source, key
         ),
         Outcome::Status(_) | Outcome::List(..) | Outcome::Why(_) => {}
+    }
+}
+
+/// Writes the line of an audit over SSH: who looked, and for what, in the words that were typed.
+pub(crate) fn audit(
+    permitted: &Permitted,
+    asker: &Asker,
+    typed: &[u8],
+    fault: Option<&outcome::Fault>,
+) {
+    let Permitted { person, policy } = permitted;
+    let (source, key) = (asker.source, fingerprint(&asker.key));
+    let typed = String::from_utf8_lossy(typed);
+    let words = Safe(&typed);
+    match fault {
+        None => tracing::info!(
+            target: "hallpass::audit", outcome = "ok", act = "audit", %person, %words, %policy, %source, key
+        ),
+        Some(fault) => tracing::info!(
+            target: "hallpass::audit", outcome = "fault", request = %fault.request, act = "audit", %person,
+            %words, what = fault.what, %source, key
+        ),
     }
 }

@@ -15,10 +15,12 @@
 mod collect;
 pub mod delivery;
 mod entries;
+mod granting;
 mod holdings;
 pub mod in_force;
-mod journal;
+pub(crate) mod journal;
 pub mod kept;
+mod limits;
 pub mod locking;
 #[cfg(test)]
 mod locking_tests;
@@ -34,24 +36,24 @@ use std::sync::{Arc, Mutex};
 
 use rand::Rng as _;
 
-use self::collect::{Wanted, person_facts};
+use self::collect::person_facts;
 use self::delivery::Fresh;
+use self::granting::{Detail, decided, hops, into_agent, one_certificate, remarks, ways, within};
 use self::holdings::{not_enrolled, targets_of};
 use self::in_force::InForce;
-use self::kept::Kept;
-use self::outcome::{Fault, Issue, Issued, LiveGrant, Outcome, Refused, To};
+use self::kept::{Kept, Turns};
+use self::outcome::{Fault, Issued, LiveGrant, Outcome, Refused, To};
 use self::request::{Ask, Asker, TicketGiven, Want, Which};
 use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
-use crate::certificate::names::{OfferId, PersonName, RequestId};
-use crate::certificate::time::UnixTime;
+use crate::certificate::fingerprint;
+use crate::certificate::names::{PersonName, RequestId};
 use crate::config::Deciding;
 use crate::config::people::Person;
 use crate::config::ticket_url::TicketUrl;
-use crate::decide::facts::{Account, Facts, Within};
-use crate::decide::{self, Clip, Decision, Delivery, Extension, Grant, decide};
+use crate::decide::Delivery;
+use crate::decide::facts::{Account, Facts};
 use crate::ledger::record::{self, Ledger};
-use crate::ledger::recorded::Certificate;
 use crate::outside::clock::{Clock, Reading};
 use crate::outside::tickets::FolderTracker;
 
@@ -79,6 +81,8 @@ pub struct Desk {
     pub ticket_url: Option<TicketUrl>,
     /// Certificates that may be given again.
     pub kept: Mutex<Kept>,
+    /// Who is at it.
+    pub turns: Turns,
 }
 
 /// How a request ends before there is a certificate.
@@ -180,6 +184,14 @@ impl Desk {
         collect::own_name(errand.deciding, errand.asker, person)?;
         self.locked_out(&person.name, errand.asker).map_or(Ok(()), Err)?;
         let now = errand.reading.now;
+        // Held until the answer: whoever comes next finds the certificate there.
+        let _turn = match want {
+            Want::There => {
+                let (subject, accounts) = (fingerprint(&errand.asker.key), errand.ask.account());
+                Some(self.turns.wait(&person.name, subject, accounts).await)
+            }
+            Want::New | Want::Further(_) => None,
+        };
 
         let live = match want {
             Want::Further(Which::Only) => self.only_grants(person, now)?,
@@ -264,9 +276,11 @@ impl Desk {
             return Err(Stop::Broken { what: "the CA's clock jumped", details: jump.to_string() });
         }
 
+        let into_agent = into_agent(&grants)?;
+
         // 5. Delivery: on stdout one certificate, which may be one from before; an agent is tried out.
         let accounts: Vec<String> = wanted.iter().map(|one| one.account.name()).collect();
-        let agent = one_way(&grants)?.and_then(|()| asker.agent.as_deref());
+        let agent = asker.agent.as_deref().filter(|_| into_agent);
         if *want == Want::There {
             if let Some(until) = agent.and_then(|agent| agent.holds(&accounts, now)) {
                 return Ok(Outcome::There(until));
@@ -288,6 +302,9 @@ impl Desk {
             }
         };
 
+        // Places within the limits, given back by what is not recorded.
+        let places = self.places(&grants, now)?;
+
         // 6. The drafts: for the very key that was proved, or for fresh ones.
         let clipped: Vec<String> = grants.iter().flat_map(remarks).collect();
         notes.splice(0..0, clipped);
@@ -295,12 +312,7 @@ impl Desk {
         let mut details = Vec::with_capacity(grants.len());
         for grant in grants {
             let fresh = tried.is_some().then(Fresh::new);
-            let detail = Detail {
-                accounts: grant.accounts().iter().map(Account::name).collect(),
-                offer: grant.offer().clone(),
-                grant_ends: grant.ends(),
-                renewal: grant.is_renewal(),
-            };
+            let detail = Detail::of(&grant);
             let public = fresh.as_ref().map(Fresh::public);
             let stamp = self.stamp(deciding);
             let draft = Unsigned::draft_for(grant, &asker.key, public.as_ref(), stamp);
@@ -314,6 +326,7 @@ impl Desk {
         // 7 and 8. Recorded, then signed. Irreversible: from COMMIT on the entries stand. A crash from
         // here on leaves at most entries whose certificates nobody holds.
         let certificates = self.ledger.issue_all(drafts).await;
+        places.answered(&certificates);
         let certificates = certificates.into_iter().collect::<Result<Vec<_>, _>>()?;
 
         // 9. Kept and handed over: all are signed by now, none was given to anybody.
@@ -357,190 +370,4 @@ impl Desk {
         rng.fill_bytes(&mut stamp.certificate_salt);
         stamp
     }
-}
-
-/// The ways in which a certificate can be handed over, the best first.
-fn ways(asker: &Asker, ask: &Ask) -> Result<Vec<Delivery>, Stop> {
-    match (ask.to, &asker.agent) {
-        (Some(Delivery::MadeByCa), None) => Err(Stop::Undelivered {
-            reason: "no agent is forwarded on this connection".to_owned(),
-            hint: format!("ssh -A ca {}; without one: --to stdout", ask.line()),
-        }),
-        (Some(only), _) => Ok(vec![only]),
-        (None, Some(_)) => Ok(vec![Delivery::MadeByCa, Delivery::OwnKey]),
-        (None, None) => Ok(vec![Delivery::OwnKey]),
-    }
-}
-
-/// Whether all of these go into the agent (`Some`), or to standard output; both at once is no answer.
-fn one_way(grants: &[Grant]) -> Result<Option<()>, Stop> {
-    let made = |grant: &&Grant| grant.delivery() == Some(Delivery::MadeByCa);
-    let other = |grant: &&Grant| !made(grant);
-    match (grants.iter().find(made), grants.iter().find(other)) {
-        (Some(agent), Some(file)) => Err(Stop::Undelivered {
-            reason: format!(
-                "offer {} goes into your agent and offer {} to standard output",
-                agent.offer(),
-                file.offer()
-            ),
-            hint: "ask for one at a time".to_owned(),
-        }),
-        (made, _) => Ok(made.map(|_| ())),
-    }
-}
-
-/// The hops on the way, for which nobody asked in so many words: into an agent they go along, if they are
-/// granted and the agent can be bound to them; of those that do not, a note tells.
-fn hops<'d>(
-    deciding: &'d Deciding,
-    wanted: &mut Vec<Wanted<'d>>,
-    grants: &mut Vec<Grant>,
-    facts: &dyn Fn(Account) -> Facts,
-    into_agent: bool,
-    notes: &mut Vec<String>,
-) {
-    for hop in collect::hops(deciding, wanted, facts) {
-        let name = hop.account.name();
-        let facts = facts(hop.account.clone());
-        let renewal = grants.iter().any(Grant::is_renewal);
-        if !into_agent {
-            notes.push(format!("{name} is on the way: ssh ca {name}"));
-        } else if renewal && facts.within.is_none() {
-            // Not part of this grant.
-        } else if !collect::keys_known(hop.host) {
-            notes.push(format!("{name} is on the way, and its host keys are not known: ssh ca {name} --to stdout > FILE"));
-        } else {
-            match decide(&deciding.policy, &facts) {
-                Decision::Granted(grant) => {
-                    add(grants, grant);
-                    wanted.push(hop);
-                }
-                Decision::Refused(refusal) => {
-                    let why = refusal.reasons.first().map(ToString::to_string).unwrap_or_default();
-                    notes.push(format!("{name} is on the way, and you do not get it: {why}"));
-                }
-                Decision::Fault(fault) => tracing::error!(%fault, "a hop could not be decided"),
-            }
-        }
-    }
-}
-
-/// Adds a grant to one that it shares a certificate with, or by itself.
-fn add(grants: &mut Vec<Grant>, grant: Grant) {
-    let join = |left: Option<Grant>, into: &mut Grant| {
-        left.and_then(|grant| into.join(grant, PRINCIPALS).err())
-    };
-    let left = grants.iter_mut().fold(Some(grant), join);
-    grants.extend(left);
-}
-
-/// The live grant that an account is asked from.
-fn within(live: &[LiveGrant], account: &Account) -> Option<Within> {
-    let name = account.name();
-    let grant = live.iter().find(|grant| grant.accounts.contains(&name))?;
-    Some(Within { began: grant.began, ends: grant.ends, offer: grant.offer.clone() })
-}
-
-/// Decides each account alone, and puts together what one certificate can open. One no is the answer.
-fn decided(
-    deciding: &Deciding,
-    wanted: &[Wanted<'_>],
-    facts: &dyn Fn(Account) -> Facts,
-) -> Result<Vec<Grant>, Stop> {
-    let mut grants: Vec<Grant> = Vec::new();
-    let several = wanted.len() > 1;
-    for one in wanted {
-        match decide(&deciding.policy, &facts(one.account.clone())) {
-            Decision::Granted(grant) => add(&mut grants, grant),
-            Decision::Refused(refusal) => {
-                let hint = refusal.hint.clone().unwrap_or_else(|| "ssh ca help".to_owned());
-                let name = one.account.name();
-                let say = |reason: &decide::Reason| match several {
-                    true => format!("{name}: {reason}"),
-                    false => reason.to_string(),
-                };
-                return Err(Stop::No { reasons: refusal.reasons.iter().map(say).collect(), hint });
-            }
-            Decision::Fault(fault) => {
-                return Err(Stop::Broken {
-                    what: "the policy could not be evaluated",
-                    details: fault.to_string(),
-                });
-            }
-        }
-    }
-    Ok(grants)
-}
-
-/// On standard output there is room for one certificate.
-fn one_certificate(grants: &[Grant], ask: &Ask) -> Result<(), Stop> {
-    let [first, second, ..] = grants else { return Ok(()) };
-    let why = match first.offer() == second.offer() {
-        true => "they do not fit into one".to_owned(),
-        false => format!("offers {} and {} decide", first.offer(), second.offer()),
-    };
-    let account = first.accounts().first().map(Account::name).unwrap_or_default();
-    Err(Stop::Undelivered {
-        reason: format!(
-            "these accounts take {} certificates, since {why}; standard output takes one",
-            grants.len()
-        ),
-        hint: format!(
-            "into an agent: ssh -A ca {}; or one at a time: ssh ca {account} ...",
-            ask.line()
-        ),
-    })
-}
-
-/// What is known of a certificate before it is signed.
-struct Detail {
-    accounts: Vec<String>,
-    offer: OfferId,
-    grant_ends: UnixTime,
-    renewal: bool,
-}
-
-impl Detail {
-    fn issue(&self, certificate: &Certificate, now: UnixTime) -> Issue {
-        Issue {
-            serial: certificate.serial(),
-            certificate: certificate.as_openssh().to_owned(),
-            accounts: self.accounts.clone(),
-            issued: now,
-            valid_before: certificate.valid_before(),
-            grant_ends: self.grant_ends,
-            renewal: self.renewal,
-            offer: self.offer.clone(),
-        }
-    }
-}
-
-/// The most accounts one certificate opens: the signer's limit unless it is set lower.
-const PRINCIPALS: usize = 64;
-
-/// Remarks for the person: what is less than was asked for.
-fn remarks(grant: &Grant) -> Vec<String> {
-    let clipped = grant.clipped();
-    let clip = |what: &str, clip: Option<Clip>| {
-        clip.map(|clip| {
-            format!(
-                "{what} is {}, not {}: offer {} gives no more",
-                clip.given,
-                clip.asked,
-                grant.offer()
-            )
-        })
-    };
-    let forwards = grant.terms().extensions.contains(&Extension::PortForwarding);
-    let closed = (!forwards)
-        .then(|| "without port forwarding: -J, -L, -D and editors need another offer".to_owned());
-    let account = &grant.facts().account;
-    let wide = account.bare.then(|| {
-        let login = &account.login;
-        format!("a bare account name: it opens {login} on every server that takes bare names, until it expires")
-    });
-    [clip("the certificate's life", clipped.ttl), clip("the grant", clipped.period), closed, wide]
-        .into_iter()
-        .flatten()
-        .collect()
 }

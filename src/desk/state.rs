@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use serde::Deserialize;
 
+use super::limits::Counts;
 use super::locks::Locks;
 use super::outcome::{Last, LiveGrant};
 use crate::certificate::names::{OfferId, PersonName, RequestId};
@@ -30,6 +31,8 @@ const REFUSAL_SPAN: Span = Span::secs(3600);
 pub struct State {
     /// What is locked.
     pub locks: Locks,
+    /// What was issued of late.
+    pub counts: Counts,
     grants: HashMap<PersonName, Vec<LiveGrant>>,
     refusals: HashMap<PersonName, Refusals>,
     texts: HashMap<&'static str, Hash>,
@@ -161,6 +164,7 @@ impl State {
     }
 
     fn issued(&mut self, index: u64, issued: Issuance) {
+        self.counts.issued(&issued.person, &issued.request, &issued.offer, issued.time);
         let grants = self.grants.get_mut(&issued.person).into_iter().flatten();
         let accounts = if issued.targets.is_empty() { &issued.accounts } else { &issued.targets };
         let under = |grant: &&mut LiveGrant| {
@@ -268,6 +272,7 @@ impl State {
             !grants.is_empty()
         });
         self.locks.forget(now);
+        self.counts.forget(now);
         self.refusals.values_mut().for_each(|refusals| refusals.expire(now));
         self.refusals
             .retain(|_, refusals| !refusals.written.is_empty() || refusals.counted.is_some());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ssh_key::public::KeyData;
 
+use super::audit::{self, Audits};
 use super::client::Block;
 use super::control::{Answer, Order, Orders};
 use super::{Caller, Command, Reply, reply, verbs};
@@ -22,6 +23,8 @@ pub struct Counter {
     pub desk: Desk,
     /// The public keys.
     pub trust: Trust,
+    /// What is read for auditors.
+    pub audits: Audits,
     /// `ca.toml`, as it was at the start.
     pub ca: Arc<Ca>,
     /// Where people connect to: host and port.
@@ -122,6 +125,9 @@ impl super::Commands for Counter {
                 Ok(locks) => reply::locks::listed(&locks, line.json),
                 Err(outcome) => reply::outcome(&outcome, line.json),
             },
+            verbs::Verb::Audit(asked) => {
+                audit::answer(&self, &asker, asked, &words, line.json).await
+            }
             verbs::Verb::Trust(parts) => reply::trust(&self.trust, &parts, line.json),
             verbs::Verb::Help(verb) => reply::help(verb.as_deref(), line.json),
         }

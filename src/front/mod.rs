@@ -15,6 +15,7 @@
 //! known weakness, public keys as the only method, session channels as the only channels.
 
 mod answer;
+pub mod audit;
 mod channels;
 pub mod client;
 pub mod control;

@@ -14,6 +14,8 @@ pub mod facts;
 #[cfg(feature = "desk")]
 pub(crate) mod fault;
 pub mod leaf;
+#[cfg(feature = "desk")]
+mod look;
 pub mod note;
 #[cfg(all(test, feature = "desk"))]
 mod outage_tests;

@@ -337,7 +337,7 @@ impl Nodes for Store {
     }
 }
 
-fn read(row: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
+pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
     let index: i64 = row.get(0)?;
     let index =
         u64::try_from(index).map_err(|_| StoreError(format!("an entry with index {index}")))?;
@@ -347,7 +347,7 @@ fn read(row: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
     Ok(Row { index, leaf, tbs: row.get(2)?, facts: row.get(3)? })
 }
 
-fn number(index: u64) -> Result<i64, StoreError> {
+pub(super) fn number(index: u64) -> Result<i64, StoreError> {
     i64::try_from(index).map_err(|_| StoreError("an index above 2^63".to_owned()))
 }
 

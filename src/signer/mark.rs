@@ -3,8 +3,9 @@
 //! Both are durable before a signature leaves the process. After a crash between the two the list
 //! knows more than the mark, and an index on the list is never signed again.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -251,6 +252,25 @@ pub fn read_list(path: &Path) -> io::Result<Vec<Signed>> {
     read_lines(whole_lines(&std::fs::read(path)?), false)
 }
 
+/// The lines of these indexes, for one who wants a few of many.
+pub fn find_in_list(path: &Path, wanted: &BTreeSet<u64>) -> io::Result<Vec<Signed>> {
+    let mut lines = io::BufReader::new(File::open(path)?);
+    let (mut found, mut line) = (Vec::new(), Vec::new());
+    loop {
+        line.clear();
+        lines.read_until(b'\n', &mut line)?;
+        let whole = whole_lines(&line);
+        if whole.is_empty() {
+            return Ok(found);
+        }
+        let index = whole.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let index = std::str::from_utf8(index).ok().and_then(decimal);
+        if index.is_none_or(|index| wanted.contains(&index)) {
+            found.extend(read_lines(whole, false)?);
+        }
+    }
+}
+
 /// The lines up to a hole, which reads as zeroes, and up to the last line that has its end.
 fn whole_lines(bytes: &[u8]) -> &[u8] {
     let hole = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
@@ -364,6 +384,7 @@ mod tests {
             [signed(3), signed(4)],
             "beside a signer that writes"
         );
+        assert_eq!(find_in_list(&path, &[4, 9, 11].into()).unwrap(), [signed(4)]);
         drop(list);
         // A page that an fsync could not write, and a later one that was written all the same.
         let holed = [&whole[..100], &[0; 4096][..], &whole[100..]].concat();
@@ -375,5 +396,6 @@ mod tests {
         assert_eq!(again, [after, vec![signed(12)]].concat());
         std::fs::write(&path, b"nonsense\n").unwrap();
         assert!(ListFile::open(&path).is_err() && read_list(&path).is_err());
+        assert!(find_in_list(&path, &[4].into()).is_err());
     }
 }

@@ -217,3 +217,47 @@ fn a_disabled_person_stays_disabled_whatever_happens_to_files_and_machine() {
     assert_eq!(ca.ssh("bob", &["logs@web02"]).code, 0);
     assert_eq!(ca.operator(&["ledger", "verify"]).code, 0);
 }
+
+/// A pipeline of bob's asks in a loop. He is refused with a sentence that says when it goes on; ana
+/// does not notice; a restart does not begin the count anew.
+#[test]
+fn who_asks_in_a_loop_is_told_when_it_goes_on() {
+    let mut ca = Ca::start_with(|dir| {
+        crate::ca::bend(dir, "person = 55\n", "person = 4\n");
+        crate::ca::bend(dir, "grants = 200\n", "grants = 3\n");
+        let policy = dir.join("ca/policy.cedar");
+        let text = std::fs::read_to_string(&policy).unwrap();
+        let logs = "@id(\"logs-prod\")\n";
+        assert!(text.contains(logs));
+        let text = text.replace(logs, &format!("{logs}@limit(\"2 per 1h\")\n"));
+        std::fs::write(policy, text).unwrap();
+    });
+    let certificates =
+        |ca: &Ca| ca.entries().iter().filter(|entry| entry.kind == "certificate").count();
+    for host in ["web01", "web02"] {
+        assert_eq!(ca.ssh("bob", &[&format!("logs@{host}")]).code, 0);
+    }
+    let over = "offer logs-prod gives bob 2 certificates within 1h\nhint: the next is possible at ";
+    refused(&ca.ssh("bob", &["logs@db01"]), over);
+    // From a live grant it is one more all the same.
+    refused(&ca.ssh("bob", &["renew", "logs@web01"]), over);
+    assert_eq!(ca.ssh("ana", &["logs@web01"]).code, 0);
+    ca.kill_and_restart();
+    refused(&ca.ssh("bob", &["logs@db01"]), over);
+    assert_eq!(ca.ssh("bob", &["dev@dev01"]).code, 0);
+    refused(&ca.ssh("bob", &["jump@hop01"]), "bob has 3 live grants, and 3 at most");
+    assert_eq!(ca.ssh("bob", &["renew", "dev@dev01"]).code, 0);
+    refused(&ca.ssh("bob", &["renew", "dev@dev01"]), "bob gets 4 certificates a minute at most");
+    assert_eq!(certificates(&ca), 5);
+
+    // Twelve at once: none slips through while the others are on their way.
+    let ca = Ca::start_with(|dir| crate::ca::bend(dir, "person = 55\n", "person = 4\n"));
+    let codes: Vec<i32> = std::thread::scope(|scope| {
+        let ask = || ca.ssh("bob", &["logs@web01", "--for", "8h"]).code;
+        let asked: Vec<_> = (0..12).map(|_| scope.spawn(ask)).collect();
+        asked.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 4, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == 1).count(), 8, "{codes:?}");
+    assert_eq!(certificates(&ca), 4);
+}

@@ -7,6 +7,7 @@
     reason = "tests wait in bounded loops and write scratch files"
 )]
 
+mod audit;
 mod booted;
 mod ca;
 mod checkers;

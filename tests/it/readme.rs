@@ -147,6 +147,8 @@ fn the_readme_shows_what_happens() {
     export.args(["ledger", "export", "--config"]).arg(at("ca/ca.toml"));
     until("the refusal in the ledger", || run(&mut export).out.contains("hallpass.v1 refusal"));
     show("verify");
+    show("search");
+    show("story");
     show("keygen");
     show("proof");
     show("check_certificate");

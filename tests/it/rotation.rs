@@ -94,6 +94,7 @@ fn user_ca_and_ledger_key_are_rotated_while_people_log_in_all_the_time() {
     let (before, _) = limits.split_once("[rate]").unwrap();
     let rate = "[rate]\ntotal = 100000\nperson = 100000\naccount = 100000\n";
     std::fs::write(ca.file("signer.toml"), format!("{before}{rate}")).unwrap();
+    crate::load::unlimited(&ca.file("ca.toml"));
     ca.restart();
     std::fs::copy(ca.dir().join("ssh_config"), ca.dir().join("crowd_config")).unwrap();
     // A server that is visited once, on its first day, and never again.

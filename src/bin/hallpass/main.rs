@@ -1,5 +1,6 @@
 //! `hallpass`: serve, and the operator's command line.
 
+mod audit;
 mod control;
 mod health;
 mod import;
@@ -26,10 +27,12 @@ use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, V
 enum Stop {
     /// Something is not as it should be: configuration, ledger, files.
     Failed(String),
-    /// The answer is no, or the ledger is not what was signed; it was said.
+    /// The answer is no: the ledger is not what was signed, a login is not as it should be; it was said.
     Invalid,
     /// Something broke; it was said.
     Told,
+    /// A word was not understood: what, and what to type instead.
+    Usage(String, String),
 }
 
 impl<E: Display> From<E> for Stop {
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Verb::Key(KeyVerb::Retire(words)) => keys::retire(&words),
         Verb::Backup { dir, at } => recover::backup(&at.config, &dir),
         Verb::Restore { from, dir, reason, seen } => recover::restore(&from, &dir, &reason, seen),
+        Verb::Audit(verb) => audit::audit(verb),
         Verb::Health(at) => health::health(&at.config),
         Verb::Reload { change, at } => control::reload(&at.config, change),
         Verb::Import(ImportVerb::People(words)) => import::people(words),
@@ -97,6 +101,10 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Invalid) => ExitCode::from(1),
+        Err(Stop::Usage(what, hint)) => {
+            eprintln!("hallpass: usage: {what}\nhint: {hint}");
+            ExitCode::from(2)
+        }
         Err(Stop::Told) => ExitCode::from(75),
         Err(Stop::Failed(why)) => {
             eprintln!("hallpass: {why}");

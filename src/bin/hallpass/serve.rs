@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hallpass::audit::auditor::Auditor;
 use hallpass::certificate::lint::Keys;
 use hallpass::config::ca::Ca;
 use hallpass::config::edit::replace;
@@ -17,6 +18,7 @@ use hallpass::desk::locking::guard;
 use hallpass::desk::reload::By;
 use hallpass::desk::self_test::self_test;
 use hallpass::desk::state::State;
+use hallpass::front::audit::Audits;
 use hallpass::front::control::{Answer, Control};
 use hallpass::front::counter::Counter;
 use hallpass::front::{self, Listener};
@@ -58,12 +60,13 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         let listener = Listener::bind(door).await.map_err(|why| {
             format!("{}: {why}; does another hallpass serve there?", listen.join(", "))
         })?;
+        let audits = Audits::new(Auditor::new(&ca, &trust, None)?);
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
         let socket = ca.control_socket();
         let control = Control::bind(&socket)
             .map_err(|why| format!("the operator's socket {}: {why}", socket.display()))?;
         let address = known_at(&ca, listener.addresses());
-        let desk = Arc::new(Counter { desk, trust, ca: Arc::clone(&ca), address });
+        let desk = Arc::new(Counter { desk, trust, ca: Arc::clone(&ca), address, audits });
         if let Err(why) = self_test(&desk.desk.in_force.now(), desk.desk.clock.now()) {
             tracing::error!(%why, "some requests will be faults");
         }
@@ -135,7 +138,8 @@ fn open_desk(
     let (user_ca, bare_ca) = (trust.user_ca.to_bytes()?, trust.bare_ca.to_bytes()?);
     let never_subjects = trust.never_subjects()?;
     let keys = Keys { user_ca: user_ca.clone(), bare_ca: bare_ca.clone(), never_subjects };
-    let state = State::rebuild(&Store::open_to_read(&ca.ledger.database)?, SystemClock.now())?;
+    let mut state = State::rebuild(&Store::open_to_read(&ca.ledger.database)?, SystemClock.now())?;
+    state.counts.limit(ca.limits);
     let watch = Arc::new(Watch::new(state.newest()));
     if let Some(jump) = watch.read().jump {
         tracing::error!(why = %jump, "no certificates");
@@ -181,6 +185,7 @@ fn open_desk(
         host_cas,
         ticket_url,
         kept,
+        turns: Default::default(),
     };
     Ok((desk, writer))
 }

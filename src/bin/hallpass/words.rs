@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::audit::AuditVerb;
 use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, Reason, TagName};
 use hallpass::desk::locks::Target;
 use hallpass::desk::reload::Change;
@@ -75,6 +76,9 @@ pub(crate) enum Verb {
     /// List keys, make the next one of a role, promote it, retire the one before
     #[command(subcommand)]
     Key(KeyVerb),
+    /// Ask the ledger who got in where, and compare servers' logs with it
+    #[command(subcommand)]
+    Audit(AuditVerb),
     /// Say whether door, certificates, ledger and disk are well; status 1 if not
     Health(At),
     /// Put a backup into a new folder, and begin the ledger's next generation there

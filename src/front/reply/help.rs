@@ -24,6 +24,7 @@ and account; without one the certificate for your own key is printed on stdout.
   config [--agent|--file]       the block for ~/.ssh/config, so that ssh LOGIN@HOST is all
   lock, unlock PERSON --reason TEXT    or host:H, tag:T, key:SHA256:..., everything
   locks                         what is locked, of what you may lock or unlock
+  audit search|show             who got in where, when and why, for those whom policy lets
   trust [--user] [--bare] [--host] [--ledger]
                                 public keys for servers, clients and verifiers
   help [VERB]                   this, or more on one verb
@@ -135,6 +136,7 @@ Lifts a lock by the name under which it was set. It takes more than to lock: pol
   ssh ca unlock host:web09 --reason \"'it is built'\"
 ",
         ),
+        "audit" => Some(super::audit::HELP),
         "locks" => Some(
             "usage: ssh ca locks [--json]\n\nWhat is locked, of what you may lock or unlock.\n\n  ssh ca locks\n",
         ),

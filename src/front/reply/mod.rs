@@ -1,6 +1,7 @@
 //! The voice: answers put into words. stdout carries the artefact and nothing else; what a person
 //! reads goes to stderr as `hallpass: ...`, lower case, no full stop, and `hint:` says what is next.
 
+pub mod audit;
 mod help;
 mod issued;
 pub mod locks;

@@ -1,6 +1,7 @@
 //! The words after the host: a total grammar, never a shell. Whatever is typed becomes a verb or a
 //! usage error with one hint.
 
+mod audit;
 mod lock;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 mod request;
 
 use self::request::{EnsureWords, RenewWords, RequestWords, Wrong, target};
+use crate::audit::words::AuditWords;
 use crate::certificate::names::RequestId;
 use crate::certificate::safe::Safe;
 use crate::config::trust::Part;
@@ -41,6 +43,8 @@ pub enum Verb {
     Lock(LockAsk),
     /// What is locked.
     Locks,
+    /// What the ledger says.
+    Audit(AuditWords),
     /// Public keys for servers, clients and verifiers.
     Trust(Vec<Part>),
     /// Help, perhaps on one verb.
@@ -70,9 +74,9 @@ pub struct Usage {
 }
 
 /// The verbs, for help and for the nearest one.
-pub const VERBS: [&str; 13] = [
+pub const VERBS: [&str; 14] = [
     "request", "renew", "ensure", "list", "show", "status", "why", "config", "lock", "unlock",
-    "locks", "trust", "help",
+    "locks", "audit", "trust", "help",
 ];
 
 #[derive(Parser)]
@@ -107,6 +111,8 @@ enum Typed {
     Lock(lock::LockWords),
     Unlock(lock::LockWords),
     Locks,
+    #[command(subcommand)]
+    Audit(AuditWords),
     Trust(TrustWords),
     Help {
         verb: Option<String>,
@@ -162,13 +168,18 @@ fn words_to_line(mut words: Vec<String>, at_hand: Option<&str>) -> Result<Line, 
         words.insert(first, "request".to_owned());
     }
     let quoted = words.iter().any(|word| word == "--reason");
-    let typed = Words::try_parse_from(words).map_err(|why| explain(&why, json, quoted))?;
+    let audit = words.get(first).is_some_and(|word| word == "audit");
+    let typed = Words::try_parse_from(words).map_err(|why| {
+        let usage = explain(&why, json, quoted);
+        if audit { audit::explain(&why, usage) } else { usage }
+    })?;
     let wrong = |(what, hint): Wrong| Usage { json, what, hint, unknown: None };
     let verb = match typed.verb {
         None | Some(Typed::Status) => Verb::Status,
         Some(Typed::Lock(words)) => Verb::Lock(lock::ask(words, false).map_err(wrong)?),
         Some(Typed::Unlock(words)) => Verb::Lock(lock::ask(words, true).map_err(wrong)?),
         Some(Typed::Locks) => Verb::Locks,
+        Some(Typed::Audit(words)) => Verb::Audit(words),
         Some(Typed::Trust(words)) => Verb::Trust(parts(&words)),
         Some(Typed::Help { verb }) => Verb::Help(verb),
         Some(Typed::Request(words)) => Verb::Request(words.ask().map_err(wrong)?, Want::New),
