@@ -18,7 +18,7 @@ const PEOPLE: [(&str, bool, &[&str]); 4] = [
 ];
 
 /// Name, tags, accounts.
-const HOSTS: [(&str, &[&str], &[&str]); 5] = [
+pub(super) const HOSTS: [(&str, &[&str], &[&str]); 5] = [
     ("web01", &["prod"], &["deploy", "logs", "root"]),
     ("web02", &["prod"], &["deploy", "logs", "root"]),
     ("db01", &["prod"], &["logs", "root"]),

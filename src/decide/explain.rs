@@ -125,7 +125,7 @@ fn miss<'p>(
 }
 
 /// The sentence for the first condition of an offer that does not hold.
-fn reason(
+pub(super) fn reason(
     offer: &Offer,
     conjunct: &Conjunct,
     facts: &Facts,

@@ -19,6 +19,7 @@ mod policy;
 mod problem;
 mod refusal;
 mod split;
+pub mod survey;
 mod terms;
 mod world;
 
@@ -233,6 +234,8 @@ mod mistakes;
 mod office_tests;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod survey_tests;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]

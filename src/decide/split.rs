@@ -118,6 +118,18 @@ pub(super) fn reads_of(clauses: &[Clause]) -> BTreeSet<String> {
     all.collect()
 }
 
+/// Whether a policy's clauses read a host's name, by which alone two hosts may differ.
+pub(super) fn reads_host(clauses: &[Clause]) -> bool {
+    let look = |part: &Expr| match part {
+        Expr::GetAttr { attr, .. } => (attr == "host").then_some(true),
+        Expr::HasAttr { attrs, .. } => attrs.iter().any(|attr| attr == "host").then_some(true),
+        _ => None,
+    };
+    clauses.iter().any(|(Clause::When(expr) | Clause::Unless(expr))| {
+        expr.reduce(&look, &|a, b| a || b, false)
+    })
+}
+
 /// The part whose value says why the condition failed: the side that is not written out.
 fn measured(expr: &Expr) -> Option<&Expr> {
     let part = match expr {
