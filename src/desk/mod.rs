@@ -17,6 +17,7 @@ pub mod delivery;
 mod entries;
 mod granting;
 mod holdings;
+pub mod host_certificate;
 pub mod in_force;
 pub(crate) mod journal;
 pub mod kept;

@@ -3,6 +3,7 @@
 mod audit;
 mod control;
 mod health;
+mod host;
 mod import;
 mod keys;
 mod ledger;
@@ -64,6 +65,9 @@ fn main() -> ExitCode {
             };
             operate::host(&at.config, new, &host_key)
         }
+        Verb::Host(HostVerb::Config { name, keep, at }) => host::config(&at.config, &name, &keep),
+        Verb::Host(HostVerb::Sign(words)) => host::sign(&words),
+        Verb::KnownHosts(at) => host::known_hosts(&at.config),
         Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
         Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
         Verb::Locks(at) => locks::list(&at.config),

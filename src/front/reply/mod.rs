@@ -2,7 +2,9 @@
 //! reads goes to stderr as `hallpass: ...`, lower case, no full stop, and `hint:` says what is next.
 
 pub mod audit;
+pub mod ensured;
 mod help;
+pub mod host;
 mod issued;
 pub mod locks;
 pub mod reload;
