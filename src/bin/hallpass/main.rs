@@ -3,6 +3,7 @@
 mod audit;
 mod control;
 mod engineer;
+mod explain;
 mod health;
 mod host;
 mod import;
@@ -69,6 +70,10 @@ fn main() -> ExitCode {
         Verb::Host(HostVerb::Config { name, keep, at }) => host::config(&at.config, &name, &keep),
         Verb::Host(HostVerb::Sign(words)) => host::sign(&words),
         Verb::KnownHosts(at) => host::known_hosts(&at.config),
+        Verb::Explain(words) => {
+            let (at, question) = words.question();
+            explain::run(&at.config, question)
+        }
         Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
         Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
         Verb::Locks(at) => locks::list(&at.config),
