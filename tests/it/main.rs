@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod block;
 mod booted;
 mod ca;
 mod checkers;
