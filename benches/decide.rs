@@ -2,7 +2,12 @@
 //! and 50 offers; and the dry run and the catalog of one person there.
 //!
 //! `cargo bench --bench decide`
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods
+)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

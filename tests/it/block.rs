@@ -33,16 +33,6 @@ fn what_is_asked_of_the_block_is_asked_once() {
     }
 }
 
-/// Ana's only key becomes this one.
-fn ana_has(dir: &Path, key: &Path) {
-    let file = dir.join("ca/people.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let old = std::fs::read_to_string(dir.join("ana.pub")).unwrap();
-    std::fs::write(&file, text.replace(&format!("keys = [{:?}]", old.trim()), "keys = []"))
-        .unwrap();
-    enroll(dir, "ana", key.file_name().unwrap().to_str().unwrap());
-}
-
 #[test]
 fn a_ca_that_is_away_keeps_nobody_out_who_holds_a_certificate() {
     let mut town = Town::with(&["deploy@web01"]);

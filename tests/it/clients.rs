@@ -202,6 +202,16 @@ fn two_laptops_of_one_person_get_in() {
     }
 }
 
+/// Ana's only key becomes this one.
+fn ana_has(dir: &Path, key: &Path) {
+    let file = dir.join("ca/people.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let old = std::fs::read_to_string(dir.join("ana.pub")).unwrap();
+    std::fs::write(&file, text.replace(&format!("keys = [{:?}]", old.trim()), "keys = []"))
+        .unwrap();
+    enroll(dir, "ana", key.file_name().unwrap().to_str().unwrap());
+}
+
 #[test]
 fn a_security_key_gets_in_by_the_block() {
     let mut town = Town::with_changed(&["deploy@web01"], |dir| {
