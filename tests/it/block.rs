@@ -54,7 +54,7 @@ fn a_ca_that_is_away_keeps_nobody_out_who_holds_a_certificate() {
             let said = laptop.sh("ssh deploy@web01 echo in");
             assert_eq!(said.out, "in\n", "{form} {gone}: {said:?}");
             assert!(begun.elapsed().as_secs() < 30, "{form} {gone}: {:?}", begun.elapsed());
-            println!("{form} {gone}: {:?} {:?}", begun.elapsed(), said.err);
+            eprintln!("{form} {gone}: {:?} {:?}", begun.elapsed(), said.err);
         }
         town.ca.restart_after_stop();
     }
@@ -165,7 +165,7 @@ fn fifty_forks_get_in_at_once() {
         for time in ["first", "second"] {
             let begun = Instant::now();
             let said = laptop.sh(all);
-            println!("{form} {time}: {:?}", begun.elapsed());
+            eprintln!("{form} {time}: {:?}", begun.elapsed());
             let mut numbers: Vec<u32> = said
                 .out
                 .lines()
@@ -197,7 +197,7 @@ fn ansible_gets_in_everywhere_at_once() {
             ansible.env("ANSIBLE_REMOTE_TMP", laptop.home().join("tmp")).env("LC_ALL", "C.UTF-8");
             let begun = Instant::now();
             let said = run_for(&mut ansible, Duration::from_secs(300));
-            println!("ansible {form} {time}: {:?}", begun.elapsed());
+            eprintln!("ansible {form} {time}: {:?}", begun.elapsed());
             assert_eq!(said.code, 0, "{form} {time}: {said:?}");
             let ok = said.out.lines().filter(|line| line.contains(": ok=1 ")).count();
             assert_eq!((ok, said.err.as_str()), (50, ""), "{form} {time}: {said:?}");
