@@ -137,6 +137,11 @@ fn a_mistake_leaves_everything_as_it_was_and_says_where_it_is() {
     // And something that would be right.
     change(&ca, "hosts.toml", "[host.web02]", "[host.web09]");
     refused("policy.cedar:");
+    // This one passes every check, and fails when it is evaluated.
+    let overflows = "when { resource.login == \"logs\" && context.ttl + 9223372036854775807 > 0 }";
+    let failing = policy.replacen("when { resource.login == \"logs\" }", overflows, 1);
+    std::fs::write(ca.file("policy.cedar"), failing).unwrap();
+    refused("tried out, the policy fails for");
     std::fs::write(ca.file("policy.cedar"), policy).unwrap();
     change(&ca, "people.toml", "groups = [\"sre\", \"dev\"", "groups = [\"sre\" \"dev\"");
     refused("line 11, column 17");
@@ -145,7 +150,7 @@ fn a_mistake_leaves_everything_as_it_was_and_says_where_it_is() {
     refused("hosts.toml: No such file");
     assert_eq!(texts(&ca), before, "a leaf of what never decided");
     let logged = |line: &String| line.contains("\"outcome\":\"not-reloaded\"");
-    assert_eq!(ca.daemon.log().iter().filter(|line| logged(line)).count(), 3);
+    assert_eq!(ca.daemon.log().iter().filter(|line| logged(line)).count(), 4);
 }
 
 #[test]
