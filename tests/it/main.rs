@@ -19,6 +19,7 @@ mod disk;
 mod edge;
 mod eio;
 mod examples;
+mod explain;
 mod first_certificate;
 mod fsync;
 mod generator;
