@@ -59,6 +59,7 @@
 //! | [`audit`] | searches, stories, and servers' logs compared with what was issued; reads beside the writer | the ledger's store and formats, `certificate`, hosts and public keys of `config`, [`signer::mark`] |
 //! | [`ledger::verify`] | recomputes everything and believes nothing, with leaves and a tree of its own | parsers of the formats, the lint |
 //! | [`signer`] | protocol, memory, limits, keys; [`client`](signer::client) and [`spawn`](signer::spawn) are the daemon's end | formats of `ledger`, `certificate`, [`outside::manager`]; never `decide`, `config`, `desk`, `front` |
+//! | [`host`] | what servers and clients are given: the file that puts a server under the CA, known_hosts; pure | `config`, `certificate` |
 //! | [`fault_point`] | the steps that cannot be taken back, and how tests make each of them fail | nothing |
 //! | [`page_cache`] | how a start reads what the disk has, not what the kernel shows | nothing |
 //! | [`outside`] | what is not ours: the clock, tickets, the [service manager](outside::manager) | `certificate`, the types of [`decide::facts`] |
@@ -106,6 +107,8 @@ pub mod desk;
 pub mod fault_point;
 #[cfg(feature = "desk")]
 pub mod front;
+#[cfg(feature = "desk")]
+pub mod host;
 pub mod ledger;
 pub mod outside;
 mod page_cache;

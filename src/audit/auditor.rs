@@ -62,7 +62,7 @@ impl Auditor {
     pub fn signings(&self, store: &Store, wanted: &BTreeSet<u64>) -> Result<Signings, StoreError> {
         let found = self.list.as_ref().and_then(|list| mark::find_in_list(list, wanted).ok());
         let Some(found) = found else { return Ok(Signings::default()) };
-        let list: HashMap<u64, (UnixTime, Hash)> =
+        let list: List =
             found.into_iter().map(|signed| (signed.index, (signed.time, signed.tbs))).collect();
         // A restored machine's signer begins a list: of what was signed before it knows nothing.
         let missing = wanted.iter().any(|index| !list.contains_key(index));
@@ -72,11 +72,14 @@ impl Auditor {
     }
 }
 
+/// Lines of the list by index: when it was signed, and the hash of the to-be-signed bytes.
+type List = HashMap<u64, (UnixTime, Hash)>;
+
 /// What the signer's list says of some entries.
 #[derive(Debug, Default)]
 pub struct Signings {
     /// The lines, and the first index that has one if it was signed; `None`: the list cannot be read.
-    known: Option<(HashMap<u64, (UnixTime, Hash)>, u64)>,
+    known: Option<(List, u64)>,
 }
 
 /// Whether the signer signed an entry's certificate.

@@ -17,7 +17,7 @@ use crate::ledger::leaf::Kind;
 #[derive(Debug, Subcommand)]
 pub enum AuditWords {
     /// Find entries, newest first
-    Search(SearchWords),
+    Search(Box<SearchWords>),
     /// Tell the whole story of a request, or of the certificate with a serial
     Show(ShowWords),
 }
@@ -256,7 +256,8 @@ mod tests {
 
     #[test]
     fn a_word_that_is_wrong_is_said_and_not_left_out() {
-        let set: [(&str, fn(&mut SearchWords, String)); 10] = [
+        type Set = fn(&mut SearchWords, String);
+        let set: [(&str, Set); 10] = [
             ("--key", |words, bad| words.key = Some(bad)),
             ("--person", |words, bad| words.person = Some(bad)),
             ("--account", |words, bad| words.account = Some(bad)),

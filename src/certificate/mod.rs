@@ -7,6 +7,7 @@ pub mod cidr;
 #[cfg(feature = "desk")]
 pub mod draft;
 pub mod key_id;
+pub mod krl;
 pub mod lint;
 #[cfg(test)]
 mod lint_tests;

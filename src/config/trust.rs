@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ssh_key::PublicKey;
+use ssh_key::public::KeyData;
 
 use super::ConfigError;
 use super::ca::Ca;
@@ -124,16 +125,29 @@ impl Trust {
         all.filter(|key| !signing.contains(key)).map(PublicKey::to_bytes).collect()
     }
 
+    /// Whether a key is one of the CA's own: SSH's, the ledger's or the signer's.
+    pub fn is_own(&self, key: &KeyData) -> bool {
+        let others = self.others.iter().filter_map(|other| other.public.as_ref());
+        let ledger = [&self.ledger, &self.signer].into_iter().chain(&self.ledger_before);
+        let raw = key.ed25519().map(|key| &key.0);
+        self.keys().into_iter().chain(others).any(|own| own.key_data() == key)
+            || ledger.map(VerifierKey::key).any(|own| Some(own) == raw)
+    }
+
     /// The blobs of the host CAs: the one in use, the next and one that retires.
     pub fn host_cas(&self) -> Result<Vec<Vec<u8>>, ssh_key::Error> {
-        let others = self.others.iter().filter(|other| other.role == Role::HostCa);
-        let others = others.filter_map(|other| other.public.as_ref());
-        std::iter::once(&self.host_ca).chain(others).map(PublicKey::to_bytes).collect()
+        self.host_ca_keys().map(PublicKey::to_bytes).collect()
     }
 
     /// The further keys of a role, as they are printed: all but the next user CA, which has its place.
     fn of(&self, role: Role) -> impl Iterator<Item = String> + '_ {
         self.others.iter().filter(move |other| other.role == role).map(|other| other.line.clone())
+    }
+
+    /// The host CA, and the next and retiring ones: what a `@cert-authority` line names.
+    pub fn host_ca_keys(&self) -> impl Iterator<Item = &PublicKey> {
+        let others = self.others.iter().filter(|other| other.role == Role::HostCa);
+        std::iter::once(&self.host_ca).chain(others.filter_map(|other| other.public.as_ref()))
     }
 
     /// Every key: what it is for, and its fingerprint or verifier key.

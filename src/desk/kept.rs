@@ -2,36 +2,128 @@
 //! run by every `ssh`, and one that is good for nine more minutes needs no successor.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::delivery::young;
 use super::outcome::Issue;
+use crate::certificate::names::PersonName;
 use crate::certificate::time::UnixTime;
 
-/// By the key that is certified and the accounts it opens. In memory alone: after a restart new ones
-/// are issued.
+/// By the key that is certified. In memory alone: after a restart new ones are issued.
 #[derive(Debug, Default)]
-pub struct Kept(HashMap<(String, Vec<String>), Issue>);
+pub struct Kept {
+    certificates: HashMap<String, Vec<Issue>>,
+}
 
 impl Kept {
-    /// Keeps one.
+    /// Keeps one, in place of what opened no more than it does.
     pub(super) fn keep(&mut self, subject: String, issue: &Issue) {
-        self.0.insert((subject, sorted(&issue.accounts)), issue.clone());
+        let of = self.certificates.entry(subject).or_default();
+        of.retain(|kept| !covers(issue, &kept.accounts));
+        of.push(issue.clone());
     }
 
-    /// One with over half its life left.
+    /// One that opens these accounts, with over half its life left; of several the one that opens least.
     pub(super) fn find(&self, subject: &str, accounts: &[String], now: UnixTime) -> Option<&Issue> {
-        let kept = self.0.get(&(subject.to_owned(), sorted(accounts)))?;
-        young(kept.issued, kept.valid_before, now).then_some(kept)
+        let of = self.certificates.get(subject)?.iter();
+        of.filter(|kept| covers(kept, accounts) && young(kept.issued, kept.valid_before, now))
+            .min_by_key(|kept| kept.accounts.len())
     }
 
     /// Drops what is over.
     pub(super) fn forget(&mut self, now: UnixTime) {
-        self.0.retain(|_, kept| kept.valid_before > now);
+        self.certificates.retain(|_, of| {
+            of.retain(|kept| kept.valid_before > now);
+            !of.is_empty()
+        });
     }
 }
 
-fn sorted(accounts: &[String]) -> Vec<String> {
-    let mut accounts = accounts.to_vec();
-    accounts.sort();
-    accounts
+fn covers(issue: &Issue, accounts: &[String]) -> bool {
+    accounts.iter().all(|account| issue.accounts.contains(account))
+}
+
+/// Whose `ensure` for which accounts is under way: twenty copies at once, all to one server, are one
+/// certificate and not twenty.
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<HashMap<Turn, Arc<tokio::sync::Mutex<()>>>>);
+
+type Turn = (PersonName, String, String);
+
+impl Turns {
+    /// Waits until nobody else of the same person, key and accounts is at it.
+    pub(super) async fn wait(
+        &self,
+        person: &PersonName,
+        subject: String,
+        accounts: String,
+    ) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody waits at those that are held here alone.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry((person.clone(), subject, accounts)).or_default())
+        };
+        turn.lock_owned().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::time::Span;
+
+    fn issue(serial: u64, accounts: &[&str]) -> Issue {
+        let issued = UnixTime::from_secs(1_800_000_000);
+        Issue {
+            serial,
+            certificate: String::new(),
+            accounts: accounts.iter().map(|name| (*name).to_owned()).collect(),
+            issued,
+            valid_before: issued.plus(Span::secs(600)),
+            grant_ends: issued.plus(Span::secs(3600)),
+            renewal: false,
+            offer: "any".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_one_that_opens_least_is_given_again_while_it_is_young() {
+        let mut kept = Kept::default();
+        let now = |after: u64| UnixTime::from_secs(1_800_000_000 + after);
+        let find = |kept: &Kept, account: &str, after: u64| {
+            kept.find("key", &[account.to_owned()], now(after)).map(|issue| issue.serial)
+        };
+        kept.keep("key".to_owned(), &issue(1, &["deploy@web01", "deploy@web02"]));
+        kept.keep("key".to_owned(), &issue(2, &["deploy@web01"]));
+        assert_eq!(find(&kept, "deploy@web01", 0), Some(2));
+        assert_eq!(find(&kept, "deploy@web02", 299), Some(1));
+        assert_eq!(find(&kept, "deploy@web02", 300), None, "half its life is over");
+        assert_eq!(find(&kept, "deploy@web03", 0), None);
+        assert_eq!(kept.find("other", &["deploy@web01".to_owned()], now(0)).map(|_| ()), None);
+        // A newer one takes the place of what it covers.
+        kept.keep("key".to_owned(), &issue(3, &["deploy@web01", "deploy@web02"]));
+        assert_eq!(kept.certificates["key"].len(), 1);
+        kept.forget(now(600));
+        assert!(kept.certificates.is_empty());
+    }
+
+    #[tokio::test]
+    async fn turns_are_one_after_the_other_and_leave_nothing_behind() {
+        let turns = Turns::default();
+        let ana: PersonName = "ana".parse().unwrap();
+        let first = turns.wait(&ana, "key".to_owned(), "deploy@web01".to_owned()).await;
+        drop(turns.wait(&ana, "key".to_owned(), "deploy@web02".to_owned()).await);
+        let second = turns.wait(&ana, "key".to_owned(), "deploy@web01".to_owned());
+        let mut second = Box::pin(second);
+        tokio::select! {
+            biased;
+            _ = &mut second => panic!("two at a time"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(first);
+        drop(second.await);
+        drop(turns.wait(&ana, "key".to_owned(), "other".to_owned()).await);
+        assert_eq!(turns.0.lock().unwrap().len(), 1);
+    }
 }

@@ -18,6 +18,7 @@ mod entries;
 pub mod explaining;
 mod granting;
 mod holdings;
+pub mod host_certificate;
 pub mod in_force;
 pub(crate) mod journal;
 pub mod kept;
@@ -42,11 +43,12 @@ use self::delivery::Fresh;
 use self::granting::{Detail, decided, hops, into_agent, one_certificate, remarks, ways, within};
 use self::holdings::{not_enrolled, targets_of};
 use self::in_force::InForce;
-use self::kept::Kept;
+use self::kept::{Kept, Turns};
 use self::outcome::{Fault, Issued, LiveGrant, Outcome, Refused, To};
 use self::request::{Ask, Asker, TicketGiven, Want, Which};
 use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
+use crate::certificate::fingerprint;
 use crate::certificate::names::{PersonName, RequestId};
 use crate::config::Deciding;
 use crate::config::people::Person;
@@ -81,6 +83,8 @@ pub struct Desk {
     pub ticket_url: Option<TicketUrl>,
     /// Certificates that may be given again.
     pub kept: Mutex<Kept>,
+    /// Who is at it.
+    pub turns: Turns,
 }
 
 /// How a request ends before there is a certificate.
@@ -182,6 +186,14 @@ impl Desk {
         collect::own_name(errand.deciding, errand.asker, person)?;
         self.locked_out(&person.name, errand.asker).map_or(Ok(()), Err)?;
         let now = errand.reading.now;
+        // Held until the answer: whoever comes next finds the certificate there.
+        let _turn = match want {
+            Want::There => {
+                let (subject, accounts) = (fingerprint(&errand.asker.key), errand.ask.account());
+                Some(self.turns.wait(&person.name, subject, accounts).await)
+            }
+            Want::New | Want::Further(_) => None,
+        };
 
         let live = match want {
             Want::Further(Which::Only) => self.only_grants(person, now)?,

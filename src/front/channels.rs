@@ -4,12 +4,19 @@
 //! opened (CVE-2026-68930).
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The most channels open at a time; OpenSSH's `MaxSessions` is the same.
 const AT_A_TIME: usize = 10;
+
+/// The most that wait for one of those to be done: one `ssh` with a `ControlMaster` carries what fifty
+/// others of a script ask at once, and one that is refused connects by itself, with a complaint.
+const IN_TURN: usize = 64;
 
 /// The most channels of one connection in its life, after which the client makes another. The
 /// library (0.65.1) keeps 3.4 kB until the connection ends for each channel that we close first,
@@ -25,10 +32,58 @@ pub(super) struct Channels<T> {
 
 /// A channel that was opened and not closed by the peer.
 enum Open<T> {
-    /// Waits for its one command.
-    Waiting { to: T, slot: OwnedSemaphorePermit, terminal: bool, ticket: Option<String> },
+    /// Waits for its one command, perhaps for its turn before that.
+    Waiting { to: T, slot: Slot, terminal: bool, ticket: Option<String> },
     /// Had its command. Sending interrupts the answer, dropping says that nobody listens.
     Running { listening: oneshot::Sender<()>, terminal: bool },
+}
+
+/// A slot that will be free.
+type Coming = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+
+/// A channel's slot, there or to come.
+enum Slot {
+    Here(OwnedSemaphorePermit),
+    InTurn(oneshot::Receiver<OwnedSemaphorePermit>),
+}
+
+impl Slot {
+    /// Whether it is there: until then the peer does not know of the channel.
+    fn here(&mut self) -> bool {
+        if let Self::InTurn(turn) = self
+            && let Ok(slot) = turn.try_recv()
+        {
+            *self = Self::Here(slot);
+        }
+        matches!(self, Self::Here(_))
+    }
+}
+
+/// What becomes of a channel that may be opened.
+pub(super) enum Opened {
+    /// It is open.
+    Now,
+    /// It will be.
+    InTurn(Turn),
+}
+
+/// A channel's place among those that wait. To be waited for in a task of its own.
+pub(super) struct Turn {
+    slot: Coming,
+    give: oneshot::Sender<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    /// Resolves when it is this channel's turn, those that came first being served first. False if
+    /// nobody waits for it any more.
+    pub(super) async fn comes(mut self) -> bool {
+        let slot = tokio::select! {
+            biased;
+            () = self.give.closed() => return false,
+            slot = self.slot => slot,
+        };
+        slot.is_ok_and(|slot| self.give.send(slot).is_ok())
+    }
 }
 
 /// What an answer needs: see [`Channels::begin`].
@@ -48,7 +103,7 @@ pub(super) struct Begun<T> {
 /// Why a channel may not be opened.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// As many are open as may be.
+    /// As many are open as may be, and as many wait.
     Now,
     /// The connection had its share, and this many are still open.
     ForEver { open: usize },
@@ -70,8 +125,8 @@ impl<T> Channels<T> {
         Self { open: HashMap::new(), slots, left: EVER }
     }
 
-    /// Opens a channel.
-    pub(super) fn open(&mut self, id: u32, to: T) -> Result<(), Full> {
+    /// Opens a channel, at once or in its turn.
+    pub(super) fn open(&mut self, id: u32, to: T) -> Result<Opened, Full> {
         // Of the channels that we closed the library does not say when the peer closed them.
         self.open.retain(|_, open| match open {
             Open::Waiting { .. } => true,
@@ -79,31 +134,51 @@ impl<T> Channels<T> {
         });
         let open = self.open.len();
         let left = self.left.checked_sub(1).ok_or(Full::ForEver { open })?;
-        let slot = self.slots.clone().try_acquire_owned().map_err(|_| Full::Now)?;
+        // Asked here for the first time, so that channels wait in the order in which they came.
+        let mut slot: Coming = Box::pin(self.slots.clone().acquire_owned());
+        let (slot, opened) = match slot.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(slot) => (Slot::Here(slot.map_err(|_| Full::Now)?), Opened::Now),
+            Poll::Pending if self.in_turn() < IN_TURN => {
+                let (give, turn) = oneshot::channel();
+                (Slot::InTurn(turn), Opened::InTurn(Turn { slot, give }))
+            }
+            Poll::Pending => return Err(Full::Now),
+        };
         self.left = left;
         self.open.insert(id, Open::Waiting { to, slot, terminal: false, ticket: None });
-        Ok(())
+        Ok(opened)
+    }
+
+    /// How many wait for their turn.
+    fn in_turn(&mut self) -> usize {
+        let waits = |open: &mut Open<T>| match open {
+            Open::Waiting { slot, .. } => !slot.here(),
+            Open::Running { .. } => false,
+        };
+        self.open.values_mut().map(waits).filter(|waits| *waits).count()
     }
 
     /// Gives a channel that waits for its command a terminal.
     pub(super) fn on_terminal(&mut self, id: u32) -> Result<(), Misuse> {
-        match self.open.get_mut(&id) {
-            Some(Open::Waiting { terminal, .. }) => {
-                *terminal = true;
-                Ok(())
-            }
-            Some(Open::Running { .. }) => Err(Misuse::Begun),
-            None => Err(Misuse::NotOpen),
-        }
+        let (terminal, _) = self.waiting(id)?;
+        *terminal = true;
+        Ok(())
     }
 
     /// Notes the ticket that came for a channel that waits for its command.
     pub(super) fn with_ticket(&mut self, id: u32, text: &str) -> Result<(), Misuse> {
+        let (_, ticket) = self.waiting(id)?;
+        *ticket = Some(text.to_owned());
+        Ok(())
+    }
+
+    /// What can be said of a channel that is open and waits for its command.
+    fn waiting(&mut self, id: u32) -> Result<(&mut bool, &mut Option<String>), Misuse> {
         match self.open.get_mut(&id) {
-            Some(Open::Waiting { ticket, .. }) => {
-                *ticket = Some(text.to_owned());
-                Ok(())
-            }
+            Some(Open::Waiting { slot, terminal, ticket, .. }) => match slot.here() {
+                true => Ok((terminal, ticket)),
+                false => Err(Misuse::NotOpen),
+            },
             Some(Open::Running { .. }) => Err(Misuse::Begun),
             None => Err(Misuse::NotOpen),
         }
@@ -111,17 +186,13 @@ impl<T> Channels<T> {
 
     /// Takes a channel for its one command.
     pub(super) fn begin(&mut self, id: u32) -> Result<Begun<T>, Misuse> {
-        match self.open.remove(&id) {
-            Some(Open::Waiting { to, slot, terminal, ticket }) => {
-                let (listening, hangup) = oneshot::channel();
-                self.open.insert(id, Open::Running { listening, terminal });
+        let (&mut terminal, _) = self.waiting(id)?;
+        let (listening, hangup) = oneshot::channel();
+        match self.open.insert(id, Open::Running { listening, terminal }) {
+            Some(Open::Waiting { to, slot: Slot::Here(slot), ticket, .. }) => {
                 Ok(Begun { to, slot, terminal, ticket, hangup })
             }
-            Some(running @ Open::Running { .. }) => {
-                self.open.insert(id, running);
-                Err(Misuse::Begun)
-            }
-            None => Err(Misuse::NotOpen),
+            _ => Err(Misuse::NotOpen),
         }
     }
 
@@ -161,18 +232,53 @@ mod tests {
         assert_eq!(channels.begin(7).err(), Some(Misuse::NotOpen));
     }
 
-    #[test]
-    fn ten_are_open_at_a_time_and_an_answered_one_makes_room() {
+    /// The turn of a channel that has to wait for it.
+    fn turn(opened: Result<Opened, Full>) -> Turn {
+        match opened {
+            Ok(Opened::InTurn(turn)) => turn,
+            Ok(Opened::Now) => panic!("open at once"),
+            Err(full) => panic!("{full:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn ten_are_open_at_a_time_and_an_answered_one_makes_room_for_the_next_in_turn() {
         let mut channels = Channels::new();
         for id in 0..10 {
-            channels.open(id, ()).unwrap();
+            assert!(matches!(channels.open(id, ()), Ok(Opened::Now)));
         }
-        assert_eq!(channels.open(10, ()), Err(Full::Now));
+        let first = tokio::spawn(turn(channels.open(10, ())).comes());
+        let second = tokio::spawn(turn(channels.open(11, ())).comes());
+        tokio::task::yield_now().await;
+        // What is not open does nothing, though it will be.
+        assert_eq!(channels.begin(10).err(), Some(Misuse::NotOpen));
+        assert_eq!(channels.on_terminal(10), Err(Misuse::NotOpen));
+        assert_eq!(channels.with_ticket(10, "OPS-7"), Err(Misuse::NotOpen));
         drop(channels.begin(3).unwrap());
-        channels.open(10, ()).unwrap();
-        channels.close(4);
-        channels.open(11, ()).unwrap();
-        assert_eq!(channels.open(12, ()), Err(Full::Now));
+        assert!(first.await.unwrap() && !second.is_finished());
+        channels.on_terminal(10).unwrap();
+        assert!(channels.begin(10).unwrap().terminal);
+        assert!(second.await.unwrap());
+        channels.begin(11).unwrap();
+    }
+
+    #[tokio::test]
+    async fn as_many_wait_as_may_and_who_is_gone_takes_no_turn() {
+        let mut channels = Channels::new();
+        let mut id = 0..;
+        for _ in 0..AT_A_TIME {
+            assert!(matches!(channels.open(id.next().unwrap(), ()), Ok(Opened::Now)));
+        }
+        let turns: Vec<Turn> =
+            id.by_ref().take(IN_TURN).map(|id| turn(channels.open(id, ()))).collect();
+        assert_eq!(channels.open(1000, ()).err(), Some(Full::Now));
+        channels.close(0);
+        let mut turns = turns.into_iter();
+        assert!(turns.next().unwrap().comes().await);
+        let after = turn(channels.open(1000, ()));
+        // The connection ends.
+        drop(channels);
+        assert!(!turns.next().unwrap().comes().await && !after.comes().await);
     }
 
     #[test]
@@ -182,7 +288,7 @@ mod tests {
             channels.open(id, ()).unwrap();
             drop(channels.begin(id).unwrap());
         }
-        assert_eq!(channels.open(EVER, ()), Err(Full::ForEver { open: 0 }));
+        assert_eq!(channels.open(EVER, ()).err(), Some(Full::ForEver { open: 0 }));
     }
 
     #[test]

@@ -33,9 +33,10 @@ impl Block {
     /// The text.
     pub fn print(&self, form: Form) -> String {
         let Self { name, address: (host, port), host_key, person, .. } = self;
-        let (flag, forward) = match form {
-            Form::Agent => ("--agent", "yes"),
-            Form::File => ("--file", "no"),
+        let forward = forward(form);
+        let flag = match form {
+            Form::Agent => "--agent",
+            Form::File => "--file",
         };
         let mut out = format!(
             "# hallpass {name}, for {person}: made by `ssh ca config {flag}`. Save it as ~/.ssh/hallpass/config, and\n\
@@ -46,6 +47,8 @@ impl Block {
              KnownHostsCommand /bin/echo {name} {host_key}\n    \
              UserKnownHostsFile none\n    GlobalKnownHostsFile none\n    StrictHostKeyChecking yes\n    \
              ForwardAgent {forward}\n    ControlMaster auto\n    ControlPath ~/.ssh/hallpass/%C.{forward}\n    ControlPersist 60\n    \
+             # A CA that is away keeps nobody waiting: a certificate that is still good opens without it.\n    \
+             ConnectTimeout 5\n    ServerAliveInterval 3\n    ServerAliveCountMax 2\n    \
              SendEnv HALLPASS_TICKET\n"
         );
         let mut hops: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -77,20 +80,39 @@ impl Block {
     }
 }
 
+/// Where the block's files are. Whatever runs there makes them for nobody else to read.
+const FOLDER: &str = "cd && umask 077 && mkdir -p .ssh/hallpass && cd .ssh/hallpass";
+
+/// Of fifty logins that begin at once one connects to the CA, and the others wait for its connection: the
+/// door lets few in at a time from one place before they are logged in. Nobody waits long for one that
+/// died or does not come through.
+const IN_TURN: &str = "until set -- *.FORWARD; [ -S $1 ] || mkdir .first 2>/dev/null || [ $((i+=1)) -gt 50 ]; do sleep .1; done";
+
 /// A group of hosts on which the same accounts may be asked for.
 fn group(names: &str, logins: &str, form: Form) -> String {
-    match form {
-        Form::Agent => format!(
-            "\nMatch originalhost {names},!ca user {logins} exec \"ssh ca ensure --to agent %r@%n\"\n    \
-             IdentitiesOnly no\n    PubkeyAcceptedAlgorithms ssh-ed25519-cert-v01@openssh.com\n"
+    let in_turn = IN_TURN.replace("FORWARD", forward(form));
+    let (ask, options) = match form {
+        Form::Agent => (
+            "ssh ca ensure --to agent $0; s=$?; rmdir .first 2>/dev/null; exit $s",
+            "IdentitiesOnly no\n    PubkeyAcceptedAlgorithms ssh-ed25519-cert-v01@openssh.com",
         ),
         // The file is put in place by rename, and stays where it is when nothing new was issued: a
-        // certificate that is still good is shown though the CA does not answer.
-        Form::File => format!(
-            "\nMatch originalhost {names},!ca user {logins}\n    CertificateFile ~/.ssh/hallpass/%r@%n-cert.pub\n\
-             Match originalhost {names},!ca user {logins} exec \"sh -c 'cd && umask 077 && mkdir -p .ssh/hallpass && cd .ssh/hallpass \
-             && ssh ca ensure --to stdout $0 > .$0.$$ && mv .$0.$$ $0-cert.pub; s=$?; rm -f .$0.$$; exit $s' %r@%n\"\n    \
-             PubkeyAcceptedAlgorithms *-cert-v01@openssh.com\n"
+        // certificate that is still good is shown though the CA does not answer. Plain keys stay
+        // allowed: ssh signs for a certificate with the plain key beside it, and shows certificates first.
+        Form::File => (
+            "ssh ca ensure --to stdout $0 > .$0.$$ && mv .$0.$$ $0-cert.pub; rm -f .$0.$$; rmdir .first 2>/dev/null; :",
+            "CertificateFile ~/.ssh/hallpass/%r@%n-cert.pub",
         ),
+    };
+    format!(
+        "\nMatch originalhost {names},!ca user {logins} exec \"sh -c '{FOLDER} && {{ {in_turn}; {ask}; }}' %r@%n\"\n    {options}\n"
+    )
+}
+
+/// Whether the agent is forwarded to the CA, as ssh_config says it.
+fn forward(form: Form) -> &'static str {
+    match form {
+        Form::Agent => "yes",
+        Form::File => "no",
     }
 }

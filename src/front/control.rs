@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::desk::reload::Change;
+use crate::host::sign::HostCertificate;
 use crate::ledger::facts::Author;
 
 /// What an operator may order. A word or a member that is not here is refused.
@@ -34,6 +35,11 @@ pub enum Order {
         /// What the change is called where it was agreed on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         change: Option<Change>,
+    },
+    /// Record a host certificate that is about to be signed; the artefact is its index.
+    HostCertificate {
+        /// What it says.
+        says: Box<HostCertificate>,
     },
     /// Lock something, or lift a lock.
     Lock {

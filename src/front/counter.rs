@@ -14,7 +14,7 @@ use crate::config::trust::Trust;
 use crate::desk::Desk;
 use crate::desk::locking::LockAsk;
 use crate::desk::reload::By;
-use crate::desk::request::Asker;
+use crate::desk::request::{Asker, Want};
 use crate::ledger::facts::Author;
 
 /// The desk and the public keys, behind the door.
@@ -38,6 +38,10 @@ impl Orders for Counter {
                 self.lock_by_operator(author, &target, lifting, &reason).await
             }
             Order::Reload { change } => self.reload(By { author: Some(author), change }).await,
+            Order::HostCertificate { says } => {
+                let recorded = self.desk.record_host_certificate(&says, &self.trust).await;
+                reply::host::recorded(recorded)
+            }
         }
     }
 }
@@ -108,6 +112,9 @@ impl super::Commands for Counter {
         let Caller { key, user, source, agent, .. } = caller;
         let asker = Asker { key, user, source, agent };
         match line.verb {
+            verbs::Verb::Request(ask, want @ Want::There) => {
+                reply::ensured::ensured(&self.desk.request(&asker, ask, want).await, line.json)
+            }
             verbs::Verb::Request(ask, want) => {
                 reply::outcome(&self.desk.request(&asker, ask, want).await, line.json)
             }
@@ -137,6 +144,9 @@ impl super::Commands for Counter {
                 audit::answer(&self, &asker, asked, &words, line.json).await
             }
             verbs::Verb::Trust(parts) => reply::trust(&self.trust, &parts, line.json),
+            verbs::Verb::Give(give) => {
+                reply::host::give(&give, &self.trust, &self.desk.in_force.now().hosts, line.json)
+            }
             verbs::Verb::Help(verb) => reply::help(verb.as_deref(), line.json),
         }
     }

@@ -15,7 +15,7 @@ use ssh_key::Algorithm;
 use ssh_key::public::KeyData;
 
 use super::answer::answer;
-use super::channels::{Channels, Full, Misuse};
+use super::channels::{Channels, Full, Misuse, Opened};
 use super::deliver::Over;
 use super::identity::{Budget, Identity, Proof, Refused};
 use super::places::Place;
@@ -220,10 +220,17 @@ impl<D: Commands> Handler for Session<D> {
         // when its buffer is full.
         let (_unread, to) = channel.split();
         match self.channels.open(id, to) {
-            Ok(()) => {
+            Ok(Opened::Now) => {
                 self.visit.phase.talking();
                 reply.accept().await;
             }
+            // In a task of its own: here it would keep those from ending that it waits for.
+            Ok(Opened::InTurn(turn)) => drop(tokio::spawn(async move {
+                match turn.comes().await {
+                    true => reply.accept().await,
+                    false => reply.reject(ChannelOpenFailure::ResourceShortage).await,
+                }
+            })),
             Err(full) => {
                 if full == (Full::ForEver { open: 0 }) {
                     self.visit.end(Ending::Served);

@@ -126,16 +126,17 @@ impl<'a> Offline<'a> {
         Ok(Self { store, edge, before, node, now })
     }
 
-    /// Adds one entry.
-    pub fn append<B: serde::Serialize>(&mut self, kind: Kind, body: &B) -> Result<(), StoreError> {
+    /// Adds one entry; its index.
+    pub fn append<B: serde::Serialize>(&mut self, kind: Kind, body: &B) -> Result<u64, StoreError> {
         let mut salt = [0; 16];
         rand::rng().fill_bytes(&mut salt);
         let facts = facts::write(kind, salt, self.now, self.node, body);
         let facts = facts.ok_or_else(|| StoreError("facts of more than 64 KiB".to_owned()))?;
         let leaf = Leaf::other(kind, &facts);
-        self.store.insert(self.edge.size(), &leaf, None, &facts)?;
+        let index = self.edge.size();
+        self.store.insert(index, &leaf, None, &facts)?;
         self.edge.append(leaf.hash());
-        Ok(())
+        Ok(index)
     }
 
     /// Makes them durable. Dropped without it, none of them exists.

@@ -32,6 +32,17 @@ pub struct Machine {
 impl Machine {
     /// Boots one; `files` are put into the folder where hallpass was built, under these names.
     pub fn boot(files: &[(PathBuf, &str)]) -> Self {
+        Self::boot_prepared(files, "", "true", &[])
+    }
+
+    /// Boots one with one more package, after a script has prepared its disk: `$1` is its root folder there,
+    /// the words come after it.
+    pub fn boot_prepared(
+        files: &[(PathBuf, &str)],
+        package: &str,
+        prepare: &str,
+        words: &[&Path],
+    ) -> Self {
         let disk = tempfile::Builder::new().prefix("machine-").tempdir().unwrap();
         // The disk is memory over the image; it is mounted for nobody but the holder.
         let script = "mount -t tmpfs machine \"$1\"; cd \"$1\"; mkdir upper work root
@@ -39,8 +50,12 @@ impl Machine {
             echo there is a disk >&2; exec sleep 900";
         let mut holder = Command::new("setpriv");
         holder.args(["--pdeathsig", "KILL", "unshare", "--net", "--mount", "sh", "-euc", script]);
-        let mut holder = Daemon::start(holder.arg("sh").arg(disk.path()).arg(image()));
+        let mut holder = Daemon::start(holder.arg("sh").arg(disk.path()).arg(image(package)));
         holder.line("there is a disk");
+        let mut enter = Command::new("nsenter");
+        enter.args(["-m", "-t", &holder.pid().to_string(), "sh", "-euc", prepare, "sh"]);
+        let said = run(enter.arg(disk.path().join("root")).args(words));
+        assert_eq!(said.code, 0, "{said:?}");
 
         // Not KILL: the machine would outlive nspawn, which shuts it down at a TERM.
         let mut start: Vec<OsString> =
@@ -132,21 +147,33 @@ fn within(pid: u32, program: &str) -> Command {
     enter
 }
 
-/// The image: as little of this machine's distribution as boots and lets people in.
-fn image() -> PathBuf {
+/// The image: as little of this machine's distribution as boots and lets people in, and perhaps one more
+/// package with what it needs.
+fn image(package: &str) -> PathBuf {
     let said = run(Command::new("sh").args(["-c", ". /etc/os-release; echo $VERSION_CODENAME"]));
     let release = said.ok().trim().to_owned();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let image = target.join(format!("booted-{release}"));
+    let image = target
+        .join(format!("booted-{release}{}{package}", if package.is_empty() { "" } else { "-" }));
     if image.exists() {
         return image;
     }
-    eprintln!("debootstrap makes {}: half a minute or two, once", image.display());
     let folder = tempfile::Builder::new().prefix("booted-").tempdir_in(target).unwrap();
     let made = folder.path().join("image");
-    let mut debootstrap = Command::new("debootstrap");
-    debootstrap.args(["--variant=minbase", "--include=systemd,openssh-server", &release]);
-    run_for(debootstrap.arg(&made), Duration::from_secs(600)).ok();
+    let mut make = if package.is_empty() {
+        eprintln!("debootstrap makes {}: half a minute or two, once", image.display());
+        let mut debootstrap = Command::new("debootstrap");
+        debootstrap.args(["--variant=minbase", "--include=systemd,openssh-server", &release]);
+        debootstrap.arg(&made);
+        debootstrap
+    } else {
+        let script = "cp -a \"$1\" \"$2\"; export DEBIAN_FRONTEND=noninteractive
+            chroot \"$2\" apt-get -qq update; chroot \"$2\" apt-get -qq install -y --no-install-recommends \"$3\"";
+        let mut install = Command::new("sh");
+        install.args(["-euc", script, "sh"]).arg(self::image("")).arg(&made).arg(package);
+        install
+    };
+    run_for(&mut make, Duration::from_secs(600)).ok();
     std::fs::remove_dir_all(made.join("var/cache/apt/archives")).unwrap();
     // Of two that made one at the same time the second throws its own away.
     assert!(std::fs::rename(&made, &image).is_ok() || image.exists());

@@ -223,6 +223,11 @@ pub fn python() -> Command {
     command
 }
 
+/// Ansible's `ansible-playbook`.
+pub fn ansible_playbook() -> Command {
+    Command::new(prepared("HALLPASS_ANSIBLE", "target/ansible-venv/bin/ansible-playbook"))
+}
+
 /// The folder of programs that were built with the feature `fault-points`, from these very sources.
 pub fn fault_points() -> PathBuf {
     let dir = prepared("HALLPASS_FAULT_POINTS", "target/fault-points");

@@ -122,7 +122,7 @@ fn the_readme_shows_what_happens() {
     std::fs::write(at("ca/tickets/OPS-8.toml"), listing("toml", "title = \"Roll out 4.1\""))
         .unwrap();
     show("check");
-    show("trust");
+    show("host-config");
 
     // Any free port, so that tests can run side by side.
     let config = std::fs::read_to_string(at("ca/ca.toml")).unwrap();

@@ -1,7 +1,7 @@
 //! A stock sshd on loopback that trusts the CA and maps principals to one account of its own.
 //!
 //! It may run without root: then it can log in its own user only, so the account `deploy` is that
-//! user under another name, by libnss-wrapper. `AuthorizedKeysFile none`, or a developer's own key
+//! user under another name, by libnss-wrapper. So are `dev` and `jump`. `AuthorizedKeysFile none`, or a developer's own key
 //! would make a test pass.
 
 use std::path::Path;
@@ -48,10 +48,11 @@ impl Sshd {
         std::fs::write(at("principals"), principals).unwrap();
         let id = |what: &str| run(Command::new("id").arg(what)).ok().trim().to_owned();
         let (uid, gid) = (id("-u"), id("-g"));
-        let passwd = format!(
-            "root:x:0:0::/root:/bin/sh\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\n\
-             deploy:x:{uid}:{gid}::/:/bin/sh\nlogs:x:{uid}:{gid}::/:/bin/sh\n"
-        );
+        let mut passwd =
+            "root:x:0:0::/root:/bin/sh\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\n".to_owned();
+        for account in ["deploy", "dev", "jump", "logs"] {
+            passwd += &format!("{account}:x:{uid}:{gid}::/:/bin/sh\n");
+        }
         std::fs::write(at("passwd"), passwd).unwrap();
         std::fs::write(at("group"), format!("root:x:0:\nnogroup:x:65534:\ndeploy:x:{gid}:\n"))
             .unwrap();
@@ -66,7 +67,8 @@ impl Sshd {
             let config = format!(
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\nTrustedUserCAKeys {}\n\
                  AuthorizedPrincipalsFile {}\nAuthorizedKeysFile none\nUsePAM no\nStrictModes no\nLogLevel VERBOSE\n\
-                 PasswordAuthentication no\nKbdInteractiveAuthentication no\n{more}",
+                 PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
+                 Subsystem sftp internal-sftp\nMaxStartups 200\n{more}",
                 at("host").display(),
                 at("ca.pub").display(),
                 at("principals").display()
@@ -116,6 +118,16 @@ impl Sshd {
             .arg(format!("HostKeyAlias={}", self.name));
         ssh.arg("-o").arg(format!("UserKnownHostsFile={}", known.display())).arg("-i").arg(key);
         ssh
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its host key, as a line of a `.pub` file.
+    pub fn host_key(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("host.pub")).unwrap()
     }
 
     /// Its folder: host keys, known_hosts.

@@ -66,22 +66,43 @@ def eleven(place):
     connection = place.login("bob")
     channels = [connection.channel() for _ in range(10)]
     assert all(isinstance(channel, Channel) for channel in channels)
+    # The eleventh is neither granted nor refused. Its number is not known yet; whatever he guesses,
+    # nothing runs on it.
+    waiting = [connection.ask_for_channel() for _ in range(64)]
+    connection.in_step()
+    assert connection.channels[10:] == [None] * 64
+    # As many wait as may.
     assert connection.channel() == TOO_MANY
-    # One that is answered makes room for one, and one that is given up does.
+    # One that is answered makes room for the first that waits, and one that is given up does.
     assert connection.ask(channels[0], "exec", string("status"))
     connection.wait(channels[0])
-    assert isinstance(connection.channel(), Channel)
-    assert connection.channel() == TOO_MANY
+    first = connection.opened(waiting[0])
     connection.send(bytes([CHANNEL_CLOSE]) + u32(channels[1].number))
-    connection.wait(channels[1])
+    second = connection.opened(waiting[1])
     connection.in_step()
-    assert isinstance(connection.channel(), Channel)
-    assert connection.channel() == TOO_MANY
-    # The ten are of use.
-    for channel in channels[2:]:
+    assert connection.channels[12:74] == [None] * 62
+    # Those that are open are of use, and so are those whose turn comes by that.
+    answered = channels[2:] + [first, second]
+    while answered:
+        channel = answered.pop(0)
         assert connection.ask(channel, "exec", string("status"))
-    for channel in channels[2:]:
         assert b"hallpass: you are bob" in connection.wait(channel).err
+        if waiting[2:]:
+            answered.append(connection.opened(waiting.pop(2)))
+
+
+def guessed(place):
+    """Bob guesses the numbers of channels that wait for their turn."""
+    connection = place.login("bob")
+    channels = [connection.channel() for _ in range(10)]
+    for _ in range(3):
+        connection.ask_for_channel()
+    numbers = range(channels[-1].number + 1, channels[-1].number + 4)
+    for number in numbers:
+        connection.send(request(number, "exec", string("status")))
+    messages, why = connection.ended()
+    assert why in ("", "no such channel is open"), why
+    assert CHANNEL_EXTENDED_DATA not in [message[0] for message in messages], messages
 
 
 def other_services(place):

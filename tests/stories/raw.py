@@ -297,7 +297,11 @@ class Connection:
         """Takes one message; what belongs to a channel is kept with it."""
         message = self.receive()
         number, body = message[0], Reader(message[1:])
-        if CHANNEL_WINDOW_ADJUST <= number <= CHANNEL_FAILURE:
+        if number == CHANNEL_OPEN_CONFIRMATION:
+            at = body.u32()
+            assert self.channels[at] is None, f"channel {at} was opened twice"
+            self.channels[at] = Channel(body.u32())
+        elif CHANNEL_WINDOW_ADJUST <= number <= CHANNEL_FAILURE:
             at = body.u32()
             assert at < len(self.channels) and self.channels[at], f"message {number} for {at}"
             channel = self.channels[at]
@@ -327,11 +331,27 @@ class Connection:
                 if message[0] == CHANNEL_OPEN_FAILURE and number < at:
                     # The library (russh 0.65.1) refuses twice what it does not know.
                     continue
+                if message[0] == CHANNEL_OPEN_CONFIRMATION and number < at:
+                    # One that waited for its turn.
+                    continue
                 assert number == at, number
                 if message[0] == CHANNEL_OPEN_FAILURE:
                     return body.u32()
-                self.channels[at] = Channel(body.u32())
                 return self.channels[at]
+
+    def ask_for_channel(self):
+        """Asks for a channel, and does not wait for the answer."""
+        at = len(self.channels)
+        self.channels.append(None)
+        size = u32(1 << 30) + u32(32768)
+        self.send(bytes([CHANNEL_OPEN]) + string("session") + u32(at) + size)
+        return at
+
+    def opened(self, at):
+        """A channel that was asked for, as soon as it is open."""
+        while self.channels[at] is None:
+            self.pump()
+        return self.channels[at]
 
     def ask(self, channel, kind, body=b""):
         """A request on a channel; whether the server granted it."""

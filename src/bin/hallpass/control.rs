@@ -43,7 +43,7 @@ pub(crate) fn order(ca: &Ca, order: &Order) -> Result<(), Stop> {
 }
 
 /// One order, one answer.
-fn ask(ca: &Ca, order: &Order) -> Result<Answer, String> {
+pub(crate) fn ask(ca: &Ca, order: &Order) -> Result<Answer, String> {
     let socket = ca.control_socket();
     let at = socket.display();
     let mut stream = UnixStream::connect(&socket).map_err(|why| match why.kind() {

@@ -1,6 +1,6 @@
 //! `key`: what keys there are, the next ones made and promoted, old ones retired.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hallpass::config::ConfigError;
 use hallpass::config::ca::Ca;
@@ -10,6 +10,7 @@ use hallpass::ledger::facts::KeyUse;
 use hallpass::ledger::leaf::Kind;
 use hallpass::ledger::recover::Offline;
 use hallpass::outside::clock::{Clock as _, SystemClock};
+use hallpass::signer::limits::SignerConfig;
 
 use crate::recover::{begin_generation, signer_config, unserved};
 use crate::words::RoleWords;
@@ -88,13 +89,16 @@ fn rotation(ca: &Ca, words: &RoleWords) -> Result<Rotation, Stop> {
         Role::UserCa => signer.user_ca,
         Role::BareCa => signer.bare_ca,
         Role::Signer => signer.cosigning,
-        // No process uses it yet; it waits beside the others.
-        Role::HostCa => {
-            let host_ca = ca.trust.host_ca.with_extension("");
-            signer.user_ca.with_file_name(host_ca.file_name().unwrap_or_default())
-        }
+        // No process uses it, only root's host sign; it lies beside the others.
+        Role::HostCa => host_ca(ca, &signer),
     };
     Ok(Rotation::of(ca, role).with_private(private))
+}
+
+/// The private half of the host CA.
+pub(crate) fn host_ca(ca: &Ca, signer: &SignerConfig) -> PathBuf {
+    let public = ca.trust.host_ca.with_extension("");
+    signer.user_ca.with_file_name(public.file_name().unwrap_or_default())
 }
 
 /// Records a change of a key, then makes it. Not under a running daemon: it and its signer hold the

@@ -4,6 +4,7 @@ mod audit;
 mod control;
 mod explain;
 mod health;
+mod host;
 mod import;
 mod keys;
 mod ledger;
@@ -69,6 +70,9 @@ fn main() -> ExitCode {
             let (at, question) = words.question();
             explain::run(&at.config, question)
         }
+        Verb::Host(HostVerb::Config { name, keep, at }) => host::config(&at.config, &name, &keep),
+        Verb::Host(HostVerb::Sign(words)) => host::sign(&words),
+        Verb::KnownHosts(at) => host::known_hosts(&at.config),
         Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
         Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
         Verb::Locks(at) => locks::list(&at.config),

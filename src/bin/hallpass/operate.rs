@@ -153,7 +153,7 @@ pub(crate) fn host(path: &Path, mut new: NewHost, files: &[PathBuf]) -> Result<(
     Ok(())
 }
 
-fn public_keys(files: &[PathBuf]) -> Result<Vec<String>, String> {
+pub(crate) fn public_keys(files: &[PathBuf]) -> Result<Vec<String>, String> {
     let mut keys = Vec::new();
     for path in files {
         let text =

@@ -185,6 +185,7 @@ fn open_desk(
         host_cas,
         ticket_url,
         kept,
+        turns: Default::default(),
     };
     Ok((desk, writer))
 }

@@ -13,6 +13,7 @@ use hallpass::certificate::names::{
 use hallpass::certificate::time::{Span, UnixTime};
 use hallpass::desk::locks::Target;
 use hallpass::desk::reload::Change;
+use hallpass::host::config::Kept;
 
 #[derive(Parser)]
 #[command(
@@ -47,7 +48,7 @@ pub(crate) enum Verb {
     /// Add people to people.toml
     #[command(subcommand)]
     Person(PersonVerb),
-    /// Add hosts to hosts.toml
+    /// Add hosts to hosts.toml, print the file that puts one under the CA
     #[command(subcommand)]
     Host(HostVerb),
     /// Say what a request of somebody's would come to, and what each offer misses; nothing is written
@@ -76,6 +77,8 @@ pub(crate) enum Verb {
     Locks(At),
     /// Print public keys
     Trust(TrustWords),
+    /// Print known_hosts lines for the door and all hosts
+    KnownHosts(At),
     /// Verify or export the ledger, or begin its next generation
     #[command(subcommand)]
     Ledger(LedgerVerb),
@@ -245,6 +248,47 @@ pub(crate) enum HostVerb {
         #[command(flatten)]
         at: At,
     },
+    /// Print the script that puts a server, or a pool's machines, under the CA
+    Config {
+        /// The host: its name, an alias or an address
+        name: String,
+        /// A principal of an older CA whose certificates go on working; %u stands for the account
+        #[arg(long, value_name = "PRINCIPAL")]
+        keep: Vec<Kept>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Sign a host certificate by the host CA, logged first, and print it
+    Sign(SignWords),
+}
+
+#[derive(Args)]
+pub(crate) struct SignWords {
+    /// The host: its name, an alias or an address
+    pub(crate) name: String,
+    /// A file with the server's public host key, as in /etc/ssh/ssh_host_ed25519_key.pub
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// How long it is good: 365d, 12h
+    #[arg(long = "for", value_name = "TIME", default_value = "365d", value_parser = life)]
+    pub(crate) life: Span,
+    /// Of a pool's machine: a name or address of its own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) also: Vec<String>,
+    /// The signer's configuration, where it is a service of its own
+    #[arg(long, value_name = "SIGNER.TOML")]
+    pub(crate) signer_config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+/// A length of time, in days too.
+fn life(text: &str) -> Result<Span, String> {
+    let Some(days) = text.strip_suffix('d') else {
+        return text.parse().map_err(|why| format!("{why}"));
+    };
+    let days: u32 = days.parse().map_err(|_| "not a number of days".to_owned())?;
+    Ok(Span::secs(u64::from(days) * 24 * 3600))
 }
 
 #[derive(Args)]

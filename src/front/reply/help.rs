@@ -29,6 +29,8 @@ and account; without one the certificate for your own key is printed on stdout.
   audit search|show             who got in where, when and why, for those whom policy lets
   trust [--user] [--bare] [--host] [--ledger]
                                 public keys for servers, clients and verifiers
+  host config NAME              the file that puts a server under the CA
+  known-hosts                   lines for known_hosts: all hosts, and this CA
   help [VERB]                   this, or more on one verb
   --json                        at the end of any of these: one JSON object on stdout
 
@@ -156,6 +158,8 @@ Lifts a lock by the name under which it was set. It takes more than to lock: pol
         "locks" => Some(
             "usage: ssh ca locks [--json]\n\nWhat is locked, of what you may lock or unlock.\n\n  ssh ca locks\n",
         ),
+        "host" => Some(super::host::HELP),
+        "known-hosts" => Some(super::host::KNOWN_HOSTS_HELP),
         "help" => Some("usage: ssh ca help [VERB]\n\n  ssh ca help request\n"),
         _ => None,
     }

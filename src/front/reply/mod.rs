@@ -2,8 +2,10 @@
 //! reads goes to stderr as `hallpass: ...`, lower case, no full stop, and `hint:` says what is next.
 
 pub mod audit;
+pub mod ensured;
 pub mod explain;
 mod help;
+pub mod host;
 mod issued;
 pub mod locks;
 pub mod reload;

@@ -2,6 +2,7 @@
 //! usage error with one hint.
 
 mod audit;
+pub mod host;
 mod lock;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -51,6 +52,8 @@ pub enum Verb {
     Audit(AuditWords),
     /// Public keys for servers, clients and verifiers.
     Trust(Vec<Part>),
+    /// What servers and clients are given.
+    Give(host::Give),
     /// Help, perhaps on one verb.
     Help(Option<String>),
 }
@@ -78,9 +81,25 @@ pub struct Usage {
 }
 
 /// The verbs, for help and for the nearest one.
-pub const VERBS: [&str; 16] = [
-    "request", "renew", "ensure", "list", "show", "status", "why", "config", "explain", "catalog",
-    "lock", "unlock", "locks", "audit", "trust", "help",
+pub const VERBS: [&str; 18] = [
+    "request",
+    "renew",
+    "ensure",
+    "list",
+    "show",
+    "status",
+    "why",
+    "config",
+    "explain",
+    "catalog",
+    "lock",
+    "unlock",
+    "locks",
+    "audit",
+    "trust",
+    "host",
+    "known-hosts",
+    "help",
 ];
 
 #[derive(Parser)]
@@ -120,6 +139,9 @@ enum Typed {
     #[command(subcommand)]
     Audit(AuditWords),
     Trust(TrustWords),
+    #[command(subcommand)]
+    Host(host::HostWords),
+    KnownHosts,
     Help {
         verb: Option<String>,
     },
@@ -194,6 +216,13 @@ fn words_to_line(mut words: Vec<String>, at_hand: Option<&str>) -> Result<Line, 
         Some(Typed::Locks) => Verb::Locks,
         Some(Typed::Audit(words)) => Verb::Audit(words),
         Some(Typed::Trust(words)) => Verb::Trust(parts(&words)),
+        Some(Typed::Host(words)) => Verb::Give(host::give(words).map_err(|what| Usage {
+            json,
+            what,
+            hint: "ssh ca help host".to_owned(),
+            unknown: None,
+        })?),
+        Some(Typed::KnownHosts) => Verb::Give(host::Give::KnownHosts),
         Some(Typed::Help { verb }) => Verb::Help(verb),
         Some(Typed::Request(words)) => Verb::Request(words.ask().map_err(wrong)?, Want::New),
         Some(Typed::Ensure(words)) => {

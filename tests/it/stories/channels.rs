@@ -23,9 +23,19 @@ fn a_channel_has_one_command() {
 
 #[test]
 fn ten_channels_are_all_there_are_at_a_time() {
-    // Bob opens channels without end. The eleventh is refused, until one of the ten is done.
+    // Bob opens channels without end. The eleventh waits until one of the ten is done, with 63 others; the
+    // one after is refused.
     let mut scene = Scene::set();
-    assert_eq!(who(&scene.tell("channels", "eleven")), [("bob", 9)]);
+    assert_eq!(who(&scene.tell("channels", "eleven")), [("bob", 73)]);
+    scene.nothing_happened();
+}
+
+#[test]
+fn a_channel_that_waits_for_its_turn_runs_nothing() {
+    // Bob has as many channels as one may have, and three more that wait. He does not know their numbers,
+    // guesses them, and sends commands.
+    let mut scene = Scene::set();
+    assert_eq!(who(&scene.tell("channels", "guessed")), [("bob", 0)]);
     scene.nothing_happened();
 }
 
