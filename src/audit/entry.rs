@@ -27,8 +27,8 @@ pub enum Facts {
     Unreadable,
 }
 
-/// The members that every entry's facts begin with.
-const HEADER: [&str; 5] = ["v", "kind", "salt", "time", "node"];
+/// The members that every entry's facts begin with, and one that tells nobody anything.
+const HEADER: [&str; 6] = ["v", "kind", "salt", "time", "node", "nonce"];
 
 impl Entry {
     /// Reads a row.

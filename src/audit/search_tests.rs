@@ -107,6 +107,15 @@ fn every_kind_of_entry_is_found_by_what_it_names() {
         ),
         ("quorum", r#""by":"ana","host":"web01","request":"r200000000000""#),
     ]);
+    let host = Ledger::of(&[(
+        "host-certificate",
+        r#""host":"web01","principals":["web01","www"],"key":"ssh-ed25519 x","subject":"SHA256:b","nonce":"n""#,
+    )]);
+    assert_eq!(host.find(at(None, Some("web01"))), [0]);
+    assert_eq!(
+        host.find(Query { serial: Some(1), key: Some("SHA256:b".to_owned()), ..any() }),
+        [0]
+    );
     let typed = Ledger::of(&[
         ("refusal", r#""person":"bob","account":"root@web02,deploy@www""#),
         ("refusal", r#""person":"bob","account":"www""#),

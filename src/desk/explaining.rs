@@ -202,14 +202,18 @@ impl Desk {
         offered(&deciding, person, self.at(asker))
     }
 
-    fn here<'d>(&self, deciding: &'d Deciding, asker: &Asker) -> Result<&'d Person, Stop> {
+    pub(super) fn here<'d>(
+        &self,
+        deciding: &'d Deciding,
+        asker: &Asker,
+    ) -> Result<&'d Person, Stop> {
         let owner = deciding.people.owner(&asker.key).and_then(|name| deciding.people.get(name));
         let person = owner.ok_or_else(not_enrolled)?;
         own_name(deciding, asker, person)?;
         self.locked_out(&person.name, asker).map_or(Ok(person), Err)
     }
 
-    fn at(&self, asker: &Asker) -> At {
+    pub(super) fn at(&self, asker: &Asker) -> At {
         At { now: self.clock.now(), source: asker.source.ip().to_canonical() }
     }
 }

@@ -1,7 +1,8 @@
-//! `hallpass`: serve, and the operator's command line.
+//! `hallpass`: serve, and the operator's and the engineer's command line.
 
 mod audit;
 mod control;
+mod engineer;
 mod explain;
 mod health;
 mod host;
@@ -66,13 +67,13 @@ fn main() -> ExitCode {
             };
             operate::host(&at.config, new, &host_key)
         }
+        Verb::Host(HostVerb::Config { name, keep, at }) => host::config(&at.config, &name, &keep),
+        Verb::Host(HostVerb::Sign(words)) => host::sign(&words),
+        Verb::KnownHosts(at) => host::known_hosts(&at.config),
         Verb::Explain(words) => {
             let (at, question) = words.question();
             explain::run(&at.config, question)
         }
-        Verb::Host(HostVerb::Config { name, keep, at }) => host::config(&at.config, &name, &keep),
-        Verb::Host(HostVerb::Sign(words)) => host::sign(&words),
-        Verb::KnownHosts(at) => host::known_hosts(&at.config),
         Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
         Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
         Verb::Locks(at) => locks::list(&at.config),
@@ -104,6 +105,11 @@ fn main() -> ExitCode {
         Verb::Audit(verb) => audit::audit(verb),
         Verb::Health(at) => health::health(&at.config),
         Verb::Reload { change, at } => control::reload(&at.config, change),
+        Verb::Ssh(words) => engineer::ssh(words),
+        Verb::Ensure(words) => match engineer::ensure(&words) {
+            Ok(status) => return status,
+            Err(stop) => Err(stop),
+        },
         Verb::Import(ImportVerb::People(words)) => import::people(words),
         Verb::Import(ImportVerb::Hosts(words)) => import::hosts(words),
     };

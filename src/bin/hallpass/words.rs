@@ -1,4 +1,4 @@
-//! The words of the operator's command line.
+//! The words of the command line.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::audit::AuditVerb;
+use crate::engineer::{EnsureWords, SshWords};
 use crate::explain::Question;
 use hallpass::certificate::names::{
     GroupName, HostName, Login, PersonName, Reason, TagName, TicketId,
@@ -30,6 +31,10 @@ pub(crate) struct Line {
 pub(crate) enum Verb {
     /// Make everything for a trial in one folder
     Init(InitWords),
+    /// Log in: ssh, with a certificate from the CA (for engineers)
+    Ssh(SshWords),
+    /// Have the CA's certificates for accounts in ~/.ssh/hallpass (for engineers)
+    Ensure(EnsureWords),
     /// Serve in the foreground; prints a line when it listens
     Serve(At),
     /// Say what was understood, or the error with file, line and column
