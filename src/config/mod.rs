@@ -12,6 +12,7 @@ pub mod keys;
 pub mod people;
 pub mod snapshot;
 mod sums;
+mod tables;
 #[cfg(test)]
 mod tests;
 pub mod ticket_url;

@@ -271,7 +271,7 @@ impl Desk {
 }
 
 /// A ticket's assignee and hosts as people and hosts that are known.
-fn map(
+pub(super) fn map(
     deciding: &Deciding,
     tracker: String,
     id: &TicketId,

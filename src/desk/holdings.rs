@@ -1,12 +1,14 @@
 //! What a person holds: live grants, and certificates that may be given again; and what to say about
 //! a login that fails.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::PoisonError;
 
 use rand::Rng as _;
 
 use super::collect::{self, Wanted, account_facts};
 use super::delivery::destination;
+use super::explaining::offered;
 use super::outcome::{Fault, Issue, Issued, LiveGrant, Outcome, Reach, Refused, Status, To, Why};
 use super::request::{Asker, Place, Target, TicketGiven, Want};
 use super::{Desk, Errand, Stop};
@@ -14,9 +16,8 @@ use crate::certificate::fingerprint;
 use crate::certificate::names::{PersonName, RequestId};
 use crate::certificate::safe::Safe;
 use crate::certificate::time::UnixTime;
+use crate::config::hosts::Host;
 use crate::config::people::Person;
-use crate::decide;
-use crate::decide::facts::{Account, Facts};
 use crate::outside::agent::Destination;
 
 /// The key that was proved is nobody's any more.
@@ -209,43 +210,27 @@ impl Desk {
     /// Who one is, and the accounts that one could have, now or with the right ticket.
     pub fn reach(&self, asker: &Asker) -> Result<(PersonName, Vec<Reach>), Outcome> {
         let deciding = self.in_force.now();
-        let Some(person) =
-            deciding.people.owner(&asker.key).and_then(|name| deciding.people.get(name))
-        else {
-            return Err(gone());
-        };
-        let facts = |account: Account| Facts {
-            request: RequestId::from_random(0),
-            now: self.clock.now(),
-            source: asker.source.ip().to_canonical(),
-            person: collect::person_facts(person),
-            account,
-            ticket: None,
-            reason: None,
-            ttl: None,
-            period: None,
-            offer: None,
-            deliveries: Vec::new(),
-            within: None,
-        };
-        let mut all = Vec::new();
-        for host in deciding.hosts.iter() {
-            let Some(any) = host.accounts.first() else { continue };
-            let logins = decide::reachable(&deciding.policy, &facts(account_facts(any, host)));
-            if logins.is_empty() {
-                continue;
+        let person = self.here(&deciding, asker).map_err(said)?;
+        let mut logins: HashMap<String, BTreeSet<String>> = HashMap::new();
+        for offered in offered(&deciding, person, self.at(asker))? {
+            for (login, hosts) in offered.accounts {
+                for host in hosts {
+                    logins.entry(host).or_default().insert(login.to_string());
+                }
             }
+        }
+        let reach = |host: &Host| {
             let typed = host.aliases.iter().chain(&host.addresses).cloned();
-            all.push(Reach {
+            Some(Reach {
+                logins: logins.remove(host.name.as_str())?,
                 names: std::iter::once(host.name.to_string()).chain(typed).collect(),
-                logins: logins.iter().map(ToString::to_string).collect(),
                 via: host.via.as_ref().map(|via| match &via.login {
                     Some(login) => format!("{login}@{}", via.host),
                     None => via.host.to_string(),
                 }),
-            });
-        }
-        Ok((person.name.clone(), all))
+            })
+        };
+        Ok((person.name.clone(), deciding.hosts.iter().filter_map(reach).collect()))
     }
 
     /// What is known about a login that may fail.

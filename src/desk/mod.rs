@@ -15,6 +15,7 @@
 mod collect;
 pub mod delivery;
 mod entries;
+pub mod explaining;
 mod granting;
 mod holdings;
 pub mod host_certificate;

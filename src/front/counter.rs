@@ -126,6 +126,14 @@ impl super::Commands for Counter {
             verbs::Verb::Why(target) => reply::outcome(&self.desk.why(&asker, &target), line.json),
             verbs::Verb::Config(form) => self.config(&asker, form, line.json),
             verbs::Verb::Status => reply::outcome(&self.desk.status(&asker), line.json),
+            verbs::Verb::Explain(ask) => match self.desk.explain(&asker, &ask).await {
+                Ok(one) => reply::explain::explained(&one, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
+            verbs::Verb::Catalog => match self.desk.catalog(&asker) {
+                Ok(all) => reply::explain::catalog(&all, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
             verbs::Verb::Lock(ask) => match self.desk.lock(&asker, ask).await {
                 Ok(changed) => reply::locks::changed(&changed, line.json),
                 Err(outcome) => reply::outcome(&outcome, line.json),

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::booted::{ADDRESS, Machine, can_boot};
 use crate::ca::Ca;
-use crate::host_config::{IN, OUT, Server, state};
 use crate::namespace::may_mount;
 use crate::process::{Said, ansible_playbook, key_pair, repository, run, until};
+use crate::server::{IN, OUT, Server, ca_with, state};
 
 #[test]
 fn ansible_puts_servers_under_the_ca_and_back() {
@@ -77,18 +77,6 @@ fn ansible_puts_servers_under_the_ca_and_back() {
     assert!(said.code != 0 && said.out.contains("there is no host nowhere"), "{said:?}");
 }
 
-/// The example's CA with a pool, for which OPS-7 is a reason too.
-fn ca_with_fleet() -> Ca {
-    Ca::start_with(|dir| {
-        let file = dir.join("ca/hosts.toml");
-        let text = std::fs::read_to_string(&file).unwrap();
-        let more = "\n[host.fleet]\npool = true\ntags = [\"prod\"]\naccounts = [\"deploy\"]\n";
-        std::fs::write(file, text + more).unwrap();
-        let ticket = "title = \"x\"\nstate = \"open\"\nassignee = \"ana\"\n";
-        std::fs::write(dir.join("ca/tickets/OPS-7.toml"), ticket).unwrap();
-    })
-}
-
 /// A login on the machine by somebody who knows it by these known_hosts.
 fn login(
     machine: &Machine,
@@ -129,7 +117,7 @@ fn every_machine_of_a_pools_image_takes_the_pools_certificates_and_has_its_own_h
     if !can_boot() {
         return;
     }
-    let ca = ca_with_fleet();
+    let ca = ca_with("\n[host.fleet]\npool = true\ntags = [\"prod\"]\naccounts = [\"deploy\"]\n");
     let at = |name: &str| ca.dir().join(name);
     let old = key_pair(ca.dir(), "old", &["ed25519"]);
     std::fs::write(at("fleet.sh"), ca.operator(&["host", "config", "fleet"]).ok()).unwrap();

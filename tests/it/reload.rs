@@ -99,9 +99,11 @@ const STRANGER: &str = "
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
-s.sendall(b'{\"do\":\"reload\"}\\n')
-try: print(s.recv(100))
-except ConnectionResetError: print(b'')
+try:
+    s.sendall(b'{\"do\":\"reload\"}\\n')
+    print(s.recv(100))
+except (BrokenPipeError, ConnectionResetError):
+    print(b'')
 ";
 
 fn root() -> bool {

@@ -1,7 +1,9 @@
-//! `hallpass`: serve, and the operator's command line.
+//! `hallpass`: serve, and the operator's and the engineer's command line.
 
 mod audit;
 mod control;
+mod engineer;
+mod explain;
 mod health;
 mod host;
 mod import;
@@ -68,6 +70,10 @@ fn main() -> ExitCode {
         Verb::Host(HostVerb::Config { name, keep, at }) => host::config(&at.config, &name, &keep),
         Verb::Host(HostVerb::Sign(words)) => host::sign(&words),
         Verb::KnownHosts(at) => host::known_hosts(&at.config),
+        Verb::Explain(words) => {
+            let (at, question) = words.question();
+            explain::run(&at.config, question)
+        }
         Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
         Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
         Verb::Locks(at) => locks::list(&at.config),
@@ -99,6 +105,11 @@ fn main() -> ExitCode {
         Verb::Audit(verb) => audit::audit(verb),
         Verb::Health(at) => health::health(&at.config),
         Verb::Reload { change, at } => control::reload(&at.config, change),
+        Verb::Ssh(words) => engineer::ssh(words),
+        Verb::Ensure(words) => match engineer::ensure(&words) {
+            Ok(status) => return status,
+            Err(stop) => Err(stop),
+        },
         Verb::Import(ImportVerb::People(words)) => import::people(words),
         Verb::Import(ImportVerb::Hosts(words)) => import::hosts(words),
     };

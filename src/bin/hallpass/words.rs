@@ -1,13 +1,17 @@
-//! The words of the operator's command line.
+//! The words of the command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::audit::AuditVerb;
-use hallpass::certificate::names::{GroupName, HostName, Login, PersonName, Reason, TagName};
-use hallpass::certificate::time::Span;
+use crate::engineer::{EnsureWords, SshWords};
+use crate::explain::Question;
+use hallpass::certificate::names::{
+    GroupName, HostName, Login, PersonName, Reason, TagName, TicketId,
+};
+use hallpass::certificate::time::{Span, UnixTime};
 use hallpass::desk::locks::Target;
 use hallpass::desk::reload::Change;
 use hallpass::host::config::Kept;
@@ -27,6 +31,10 @@ pub(crate) struct Line {
 pub(crate) enum Verb {
     /// Make everything for a trial in one folder
     Init(InitWords),
+    /// Log in: ssh, with a certificate from the CA (for engineers)
+    Ssh(SshWords),
+    /// Have the CA's certificates for accounts in ~/.ssh/hallpass (for engineers)
+    Ensure(EnsureWords),
     /// Serve in the foreground; prints a line when it listens
     Serve(At),
     /// Say what was understood, or the error with file, line and column
@@ -48,6 +56,8 @@ pub(crate) enum Verb {
     /// Add hosts to hosts.toml, print the file that puts one under the CA
     #[command(subcommand)]
     Host(HostVerb),
+    /// Say what a request of somebody's would come to, and what each offer misses; nothing is written
+    Explain(ExplainWords),
     /// Stop every certificate for a person, by a key, on a host, on a tag's hosts, or all of them
     Lock {
         /// PERSON, host:NAME, tag:NAME, key:SHA256:... or everything
@@ -381,4 +391,42 @@ pub(crate) struct RoleWords {
     pub(crate) signer_config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) at: At,
+}
+
+#[derive(Args)]
+pub(crate) struct ExplainWords {
+    /// Who would ask
+    person: PersonName,
+    /// LOGIN@HOST, or HOST for the one account there
+    account: String,
+    /// The ticket
+    #[arg(long, value_name = "ID")]
+    ticket: Option<TicketId>,
+    /// The reason
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<Reason>,
+    /// How long the grant is to last
+    #[arg(long = "for", value_name = "SPAN")]
+    period: Option<Span>,
+    /// How long the certificate is to live
+    #[arg(long, value_name = "SPAN")]
+    ttl: Option<Span>,
+    /// When, as 2026-11-22T05:40:00Z; now if left out
+    #[arg(long = "at", value_name = "TIME")]
+    at_time: Option<UnixTime>,
+    /// Where the connection would come from; this machine if left out
+    #[arg(long, value_name = "IP")]
+    source: Option<IpAddr>,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+impl ExplainWords {
+    pub(crate) fn question(self) -> (At, Question) {
+        let Self { person, account, ticket, reason, period, ttl, at_time, source, json, at } = self;
+        (at, Question { person, account, ticket, reason, period, ttl, at: at_time, source, json })
+    }
 }

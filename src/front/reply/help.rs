@@ -22,6 +22,8 @@ and account; without one the certificate for your own key is printed on stdout.
   list, show REQUEST, status    your live grants; one; who you are (also: no words at all)
   why LOGIN@HOST                what you hold for it, and why a login may fail
   config [--agent|--file]       the block for ~/.ssh/config, so that ssh LOGIN@HOST is all
+  catalog                       what you could ask for, and what it takes
+  explain LOGIN@HOST [TICKET]   what would decide, and what each other offer misses
   lock, unlock PERSON --reason TEXT    or host:H, tag:T, key:SHA256:..., everything
   locks                         what is locked, of what you may lock or unlock
   audit search|show             who got in where, when and why, for those whom policy lets
@@ -117,6 +119,20 @@ for servers that cannot map principals), for a @cert-authority line (--host), fo
 
   ssh ca trust --user > user_ca.pub
 ",
+        ),
+        "explain" => Some(
+            "\
+usage: ssh ca explain LOGIN@HOST [TICKET] [--ticket ID|URL] [--reason TEXT] [--for 1h] [--ttl 5m]
+       [--offer ID] [--json]
+
+A dry run: the offer that would decide, and for every other one that is for you and this host each
+condition that does not hold. Nothing is issued, nothing is written down.
+
+  ssh ca explain root@web01 OPS-7
+",
+        ),
+        "catalog" => Some(
+            "usage: ssh ca catalog [--json]\n\nEvery offer that could give you something: its terms, what it takes, the accounts.\n\n  ssh ca catalog\n",
         ),
         "lock" => Some(
             "\

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod ensured;
+pub mod explain;
 mod help;
 pub mod host;
 mod issued;

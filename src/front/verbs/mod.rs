@@ -40,6 +40,10 @@ pub enum Verb {
     Config(Form),
     /// Who I am and what I hold.
     Status,
+    /// A dry run.
+    Explain(Ask),
+    /// Everything one could ask for.
+    Catalog,
     /// A lock set or lifted.
     Lock(LockAsk),
     /// What is locked.
@@ -77,7 +81,7 @@ pub struct Usage {
 }
 
 /// The verbs, for help and for the nearest one.
-pub const VERBS: [&str; 16] = [
+pub const VERBS: [&str; 18] = [
     "request",
     "renew",
     "ensure",
@@ -86,6 +90,8 @@ pub const VERBS: [&str; 16] = [
     "status",
     "why",
     "config",
+    "explain",
+    "catalog",
     "lock",
     "unlock",
     "locks",
@@ -125,6 +131,8 @@ enum Typed {
         #[arg(long)]
         file: bool,
     },
+    Explain(RequestWords),
+    Catalog,
     Lock(lock::LockWords),
     Unlock(lock::LockWords),
     Locks,
@@ -149,6 +157,11 @@ struct TrustWords {
     host: bool,
     #[arg(long)]
     ledger: bool,
+}
+
+/// Reads one account, `LOGIN@HOST` or `HOST`: what is wrong with it, and what to type instead.
+pub fn account(text: &str) -> Result<Target, (String, String)> {
+    target(text)
 }
 
 /// Reads a command line as it came over the wire; `at_hand` is the ticket that came with it.
@@ -196,6 +209,8 @@ fn words_to_line(mut words: Vec<String>, at_hand: Option<&str>) -> Result<Line, 
     let wrong = |(what, hint): Wrong| Usage { json, what, hint, unknown: None };
     let verb = match typed.verb {
         None | Some(Typed::Status) => Verb::Status,
+        Some(Typed::Explain(words)) => Verb::Explain(words.ask().map_err(wrong)?),
+        Some(Typed::Catalog) => Verb::Catalog,
         Some(Typed::Lock(words)) => Verb::Lock(lock::ask(words, false).map_err(wrong)?),
         Some(Typed::Unlock(words)) => Verb::Lock(lock::ask(words, true).map_err(wrong)?),
         Some(Typed::Locks) => Verb::Locks,
