@@ -99,6 +99,9 @@ pub struct Control {
 pub struct Front {
     /// Addresses and ports to listen on.
     pub listen: Vec<SocketAddr>,
+    /// What people connect to, `NAME:PORT`, where that is not the first of those: it stands in what is
+    /// printed for clients. Who can change it can send them elsewhere, where the host key is another.
+    pub address: Option<Address>,
     /// The daemon's own SSH host key. Who can read it can pretend to be the CA's door, not the CA.
     pub host_key: PathBuf,
     /// How long a login may take.
@@ -114,6 +117,29 @@ pub struct Front {
     /// How many connections there may be, and whose.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// A name or an address, and a port.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Address {
+    /// As ssh_config's `HostName` takes it.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl TryFrom<String> for Address {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not NAME:PORT, as in \"ca.example.com:22\"");
+        if let Ok(at) = text.parse::<SocketAddr>() {
+            return Ok(Self { host: at.ip().to_string(), port: at.port() });
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let host: HostName = host.parse().map_err(|_| wrong())?;
+        Ok(Self { host: host.to_string(), port: port.parse().map_err(|_| wrong())? })
+    }
 }
 
 /// How many connections there may be, and whose. A source is an address, or a network of them.

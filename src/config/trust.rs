@@ -6,7 +6,7 @@ use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
 
 use super::ConfigError;
-use super::ca::Ca;
+use super::ca::{Address, Ca};
 use super::keys::{Role, Rotation};
 use crate::ledger::note::VerifierKey;
 use crate::ledger::tree::Hash;
@@ -81,7 +81,10 @@ impl Trust {
             ledger: vkey(&ca.ledger.vkey)?,
             ledger_before: before(&ca.ledger.vkey)?,
             signer: vkey(&ca.signer.vkey)?,
-            addresses: ca.front.listen.iter().map(|at| known_as(*at, ca.name.as_str())).collect(),
+            addresses: match &ca.front.address {
+                Some(Address { host, port }) => vec![with_port(host, *port)],
+                None => ca.front.listen.iter().map(|at| known_as(*at, ca.name.as_str())).collect(),
+            },
         };
         let all: Vec<String> = trust
             .keys()
@@ -235,7 +238,11 @@ impl Trust {
 fn known_as(at: std::net::SocketAddr, name: &str) -> String {
     let ip = at.ip();
     let host = if ip.is_unspecified() { name.to_owned() } else { ip.to_string() };
-    if at.port() == 22 { host } else { format!("[{host}]:{}", at.port()) }
+    with_port(&host, at.port())
+}
+
+fn with_port(host: &str, port: u16) -> String {
+    if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") }
 }
 
 /// `TYPE BASE64`, no comment.

@@ -16,6 +16,9 @@ use super::{Decision, Judged, PolicyFault, decide, judge};
 use crate::certificate::names::{HostName, Login, OfferId, TagName};
 use crate::certificate::time::Span;
 
+/// What an offer is sorted by: how it stands, how much it lacks, and the longest life first.
+type Rank = (u8, usize, Reverse<Span>);
+
 /// What a request would come to.
 #[derive(Debug)]
 pub struct Survey {
@@ -105,7 +108,7 @@ pub fn survey(policy: &Policy, facts: &Facts) -> Result<Survey, PolicyFault> {
         Verdict::Granted { offer, ttl, .. } => Some((offer, *ttl)),
         Verdict::Refused(_) => None,
     };
-    let mut offers: Vec<((u8, usize, Reverse<Span>), Surveyed)> = judged
+    let mut offers: Vec<(Rank, Surveyed)> = judged
         .iter()
         .map(|one| {
             let picked = facts.offer.is_some() || facts.within.is_some();

@@ -9,13 +9,13 @@ use std::process::Command;
 
 use crate::ca::enroll;
 use crate::laptop::{Laptop, SK, Town};
-use crate::process::{Daemon, key_pair, run, signal, until};
+use crate::process::{Daemon, key_pair, run, until};
 
 /// The two forms of the block.
-const FORMS: [&str; 2] = ["--agent", "--file"];
+pub const FORMS: [&str; 2] = ["--agent", "--file"];
 
 /// A ticket at hand, as `ssh_config`'s `SendEnv` brings it.
-const AT_HAND: &str = "export HALLPASS_TICKET=OPS-7; ";
+pub const AT_HAND: &str = "export HALLPASS_TICKET=OPS-7; ";
 
 /// So many bytes of a stream.
 fn read(from: &mut impl Read, count: usize) -> Vec<u8> {
@@ -176,42 +176,6 @@ fn jumps_editors_and_shared_connections_get_in_by_the_block() {
 }
 
 #[test]
-fn what_is_asked_of_the_block_is_asked_once() {
-    let town = Town::with(&["deploy@web01"]);
-    for form in FORMS {
-        let laptop = Laptop::of_ana(&town);
-        laptop.install_block(form);
-        let before = town.certificates();
-        // Twice the configuration, five logins: one certificate.
-        for line in ["ssh -G deploy@web01", "ssh -G deploy@web01", "ssh deploy@web01 true"] {
-            assert_eq!(laptop.sh(&format!("{AT_HAND}{line}")).code, 0);
-        }
-        for _ in 0..4 {
-            assert_eq!(laptop.sh("ssh deploy@web01 true").code, 0);
-        }
-        assert_eq!(town.certificates(), before + 1, "{form}");
-        // The CA itself, another host, another account: nothing runs.
-        for line in
-            ["ssh -G ca", "ssh -G elsewhere", "ssh -G nobody@web01", "ssh -G deploy@web02.other"]
-        {
-            let said = laptop.sh(line);
-            assert!(said.code == 0 && !said.err.contains("hallpass"), "{form}: {line}: {said:?}");
-        }
-        assert_eq!(town.certificates(), before + 1, "{form}");
-    }
-}
-
-/// Ana's only key becomes this one.
-fn ana_has(dir: &Path, key: &Path) {
-    let file = dir.join("ca/people.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let old = std::fs::read_to_string(dir.join("ana.pub")).unwrap();
-    std::fs::write(&file, text.replace(&format!("keys = [{:?}]", old.trim()), "keys = []"))
-        .unwrap();
-    enroll(dir, "ana", key.file_name().unwrap().to_str().unwrap());
-}
-
-#[test]
 fn two_laptops_of_one_person_get_in() {
     // Ana's old laptop and her new one, with one key or with one each.
     for second in ["ana", "new"] {
@@ -271,33 +235,6 @@ fn a_key_that_is_in_the_agent_alone_gets_in_by_the_block() {
 }
 
 #[test]
-fn a_ca_that_is_away_keeps_nobody_out_who_holds_a_certificate() {
-    let mut town = Town::with(&["deploy@web01"]);
-    for form in FORMS {
-        let laptop = Laptop::of_ana(&town);
-        laptop.install_block(form);
-        laptop.sh(&format!("{AT_HAND}ssh deploy@web01 true")).ok();
-        // Stopped: its port is closed. Frozen: it takes connections and does not speak.
-        let pid = town.ca.daemon.pid();
-        for gone in ["frozen", "stopped"] {
-            match gone {
-                "frozen" => signal(pid, "STOP"),
-                _ => {
-                    signal(pid, "CONT");
-                    town.ca.daemon.kill();
-                }
-            }
-            let begun = std::time::Instant::now();
-            let said = laptop.sh("ssh deploy@web01 echo in");
-            assert_eq!(said.out, "in\n", "{form} {gone}: {said:?}");
-            assert!(begun.elapsed().as_secs() < 30, "{form} {gone}: {:?}", begun.elapsed());
-            println!("{form} {gone}: {:?} {:?}", begun.elapsed(), said.err);
-        }
-        town.ca.restart_after_stop();
-    }
-}
-
-#[test]
 fn putty_gets_in_with_a_certificate_in_a_file() {
     // As on Windows: the key is PuTTY's, the certificate from `ssh ca ... > FILE`.
     let mut town = Town::with(&["deploy@web01"]);
@@ -316,105 +253,20 @@ fn putty_gets_in_with_a_certificate_in_a_file() {
 }
 
 #[test]
-fn no_name_that_is_typed_reaches_a_shell() {
-    // Mallory has ana clone a repository with a submodule, or click a link. Its address has a host or a
-    // user that is a command in a shell, an option, a file elsewhere. If any of it ran, the canary would
-    // be there.
-    let town = Town::with(&["deploy@web01"]);
-    for form in FORMS {
-        let laptop = Laptop::of_ana(&town);
-        laptop.install_block(form);
-        let canary = laptop.home().join("canary");
-        let bad = [
-            "$(touch canary)",
-            "`touch canary`",
-            "x;touch canary",
-            "x|touch canary",
-            "x&touch canary",
-            "x' ; touch canary ; '",
-            "x\" ; touch canary ; \"",
-            "x\ntouch canary\n",
-            "-oProxyCommand=touch canary",
-            "%r;touch canary",
-            "../../../canary",
-            "*",
-            "web01,ca",
-            "!ca",
-            "${IFS}touch${IFS}canary",
-        ];
-        let before = town.certificates();
-        for bad in bad {
-            for name in [
-                format!("{bad}@web01"),
-                format!("deploy@{bad}"),
-                format!("deploy@web01{bad}"),
-                format!("deploy{bad}@web01"),
-                format!("deploy@{bad}web01"),
-            ] {
-                for line in [&["--", &name, "true"][..], &["-G", "--", &name]] {
-                    let mut ssh = laptop.command("ssh");
-                    run(ssh.args(["-o", "BatchMode=yes", "-o", "ProxyCommand=false"]).args(line));
-                }
-                let mut git = laptop.command("git");
-                git.env("GIT_SSH_COMMAND", "ssh -o ProxyCommand=false");
-                run(git.args(["ls-remote", &format!("ssh://{name}/x.git")]));
-                assert!(!canary.exists(), "{form}: {name:?}");
-            }
-        }
-        assert_eq!(town.certificates(), before, "{form}: something was asked for");
-        // The names as they should be do run.
-        laptop.sh(&format!("{AT_HAND}ssh deploy@web01 true")).ok();
-        assert_eq!(town.certificates(), before + 1);
-    }
-}
-
-#[test]
-fn a_host_that_is_named_ca_is_no_fork_bomb() {
-    // Somebody declares a host `ca`, or one with that alias. If the block's line matched it, each
-    // `ssh ca` would run `ssh ca`, and so on.
-    let town = Town::with_changed(&["deploy@web01"], |dir| {
+fn a_host_that_is_behind_another_is_reached_over_it_by_the_block() {
+    let mut town = Town::with_changed(&["jump@hop01", "deploy@web01"], |dir| {
         let file = dir.join("ca/hosts.toml");
         let text = std::fs::read_to_string(&file).unwrap();
-        let text = text.replace("aliases = [\"web01.example.com\"]", "aliases = [\"ca\"]");
-        let text = text + "\n[host.ca-2]\ntags = [\"dev\"]\naccounts = [\"dev\"]\n";
-        std::fs::write(file, text).unwrap();
+        let with = "[host.web01]\nvia = \"jump@hop01\"\n";
+        std::fs::write(&file, text.replace("[host.web01]\n", with)).unwrap();
     });
     for form in FORMS {
         let laptop = Laptop::of_ana(&town);
         laptop.install_block(form);
-        let block = std::fs::read_to_string(laptop.ssh("hallpass/config")).unwrap();
-        assert!(block.contains(",ca,!ca") || block.contains("ca,"), "{block}");
-        for line in ["ssh -G ca", "ssh -G deploy@ca", "ssh -l deploy ca status"] {
-            let said = laptop.sh(&format!("{AT_HAND}{line}"));
-            assert_eq!(said.code, 0, "{form}: {line}: {said:?}");
-        }
-        assert_eq!(town.certificates(), 0);
-    }
-}
-
-#[test]
-fn fifty_forks_get_in_at_once() {
-    // A script of ana's runs fifty ssh at a time, first with no connection to the CA, then again. All
-    // get in, and none of them has anything to complain of.
-    for form in FORMS {
-        let town = Town::of_many(50);
-        let laptop = Laptop::of_ana(&town);
-        laptop.install_block(form);
-        let all = "for n in $(seq 50); do (ssh -n -o BatchMode=yes dev@n$n echo in $n || echo failed $n) & done; wait";
-        for time in ["first", "second"] {
-            let begun = std::time::Instant::now();
-            let said = laptop.sh(all);
-            println!("{form} {time}: {:?}", begun.elapsed());
-            let mut numbers: Vec<u32> = said
-                .out
-                .lines()
-                .filter_map(|line| line.strip_prefix("in ")?.parse().ok())
-                .collect();
-            numbers.sort_unstable();
-            println!("{} {}", numbers.len(), said.err);
-            assert_eq!(numbers, (1..=50).collect::<Vec<_>>(), "{form} {time}: {said:?}");
-            assert_eq!(said.err, "", "{form} {time}");
-        }
-        assert_eq!(town.certificates(), 50, "{form}");
+        let before = town.server("hop01").log().len();
+        let said = laptop.sh(&format!("{AT_HAND}ssh deploy@web01 echo over"));
+        assert_eq!(said.out, "over\n", "{form}: {said:?}");
+        let jumped = |line: &String| line.starts_with("Accepted publickey for jump");
+        assert!(town.server("hop01").log()[before..].iter().any(jumped), "{form}");
     }
 }

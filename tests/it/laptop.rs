@@ -11,7 +11,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::ca::{Ca, hallpass};
-use crate::process::{Daemon, Said, run, run_for, until};
+use crate::process::{Daemon, Said, run, until};
 use crate::sshd::Sshd;
 
 /// OpenSSH's own FIDO middleware for tests, from Debian's openssh-tests.
@@ -217,23 +217,6 @@ impl Laptop {
     /// What somebody types at its prompt.
     pub fn sh(&self, line: &str) -> Said {
         run(self.command("sh").args(["-c", line]))
-    }
-
-    /// The same, for what may take long.
-    pub fn sh_for(&self, line: &str, seconds: u64) -> Said {
-        let limit = std::time::Duration::from_secs(seconds);
-        run_for(self.command("sh").args(["-c", line]), limit)
-    }
-
-    /// What its agent shows.
-    pub fn identities(&self) -> Vec<String> {
-        let shown = self.sh("ssh-add -l");
-        shown
-            .out
-            .lines()
-            .filter(|line| !line.contains("no identities"))
-            .map(str::to_owned)
-            .collect()
     }
 }
 

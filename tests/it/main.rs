@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod block;
 mod booted;
 mod ca;
 mod checkers;
@@ -18,6 +19,7 @@ mod delivery;
 mod disk;
 mod edge;
 mod eio;
+mod engineer;
 mod examples;
 mod explain;
 mod first_certificate;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hallpass::audit::auditor::Auditor;
 use hallpass::certificate::lint::Keys;
-use hallpass::config::ca::Ca;
+use hallpass::config::ca::{Address, Ca};
 use hallpass::config::edit::replace;
 use hallpass::config::trust::Trust;
 use hallpass::config::{Config, Deciding};
@@ -106,6 +106,9 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
 /// Where people connect to: what `ca.toml` says, or the first address that is listened on; the CA's
 /// name where that is any.
 fn known_at(ca: &Ca, listening: &[SocketAddr]) -> (String, u16) {
+    if let Some(Address { host, port }) = &ca.front.address {
+        return (host.clone(), *port);
+    }
     let first = listening.first();
     let ip = first.map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
     let host = ip.map_or_else(|| ca.name.to_string(), |ip| ip.to_string());
