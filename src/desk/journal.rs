@@ -1,11 +1,14 @@
 //! One line in the journal for each outcome: target `hallpass::audit`, stable names.
 
+use super::host_certificate::NotRecorded;
 use super::outcome::{self, Outcome, To};
 use super::permission::Permitted;
 use super::request::{Ask, Asker};
 use crate::certificate::fingerprint;
 use crate::certificate::names::PersonName;
 use crate::certificate::safe::Safe;
+use crate::host::sign::HostCertificate;
+use crate::ledger::facts::Author;
 
 /// Writes the line of a request's outcome.
 pub(super) fn request(person: Option<&PersonName>, asker: &Asker, ask: &Ask, outcome: &Outcome) {
@@ -63,4 +66,28 @@ pub(crate) fn audit(
             %words, what = fault.what, %source, key
         ),
     }
+}
+
+/// Writes the line of a host certificate that an operator of this machine is about to sign.
+pub(crate) fn host_certificate(
+    author: &Author,
+    says: &HostCertificate,
+    recorded: &Result<u64, NotRecorded>,
+) {
+    let HostCertificate { host, subject, valid_before, .. } = says;
+    let (uid, claims) = (author.uid, author.claims.as_deref().unwrap_or("-"));
+    let (outcome, why) = match recorded {
+        Ok(entry) => {
+            tracing::info!(
+                target: "hallpass::audit", outcome = "ok", act = "host-certificate", %host, subject,
+                %valid_before, entry, uid, claims
+            );
+            return;
+        }
+        Err(NotRecorded::Refused(why)) => ("refused", why.to_string()),
+        Err(NotRecorded::Fault(why)) => ("fault", why.to_string()),
+    };
+    tracing::info!(
+        target: "hallpass::audit", outcome, act = "host-certificate", %host, subject, why, uid, claims
+    );
 }

@@ -14,7 +14,7 @@ use crate::decide::facts::{Account, Facts, Ticket, TicketState};
 use crate::decide::{Decision, decide};
 
 /// Decides for people of different groups about accounts of different kinds of hosts, with a ticket and
-/// without: at most 64 times. Whether the answer is yes or no does not matter; that there is one does.
+/// without: at most 256 times. Whether the answer is yes or no does not matter; that there is one does.
 pub fn self_test(deciding: &Deciding, now: UnixTime) -> Result<usize, String> {
     // The first of each kind.
     let (mut people, mut accounts) = (BTreeMap::new(), BTreeMap::new());
@@ -29,11 +29,13 @@ pub fn self_test(deciding: &Deciding, now: UnixTime) -> Result<usize, String> {
     }
     let people: Vec<&Person> = people.into_values().take(MOST).collect();
     let accounts: Vec<(&Host, &Login)> = accounts.into_values().take(MOST).collect();
+    // Every account with one person, then with the next one, as long as that takes a moment.
+    let pairs = (0..people.len()).flat_map(|shift| {
+        let with = people.iter().cycle().skip(shift);
+        accounts.iter().zip(with)
+    });
     let mut decided = 0;
-    for at in 0..people.len().max(accounts.len()) {
-        let person = people.get(at.checked_rem(people.len()).unwrap_or(0));
-        let account = accounts.get(at.checked_rem(accounts.len()).unwrap_or(0));
-        let (Some(person), Some((host, login))) = (person, account) else { break };
+    for ((host, login), person) in pairs.take(PAIRS) {
         for ticket in [None, ticket(person)] {
             let facts = facts(person, host, login, ticket, now);
             if let Decision::Fault(why) = decide(&deciding.policy, &facts) {
@@ -95,3 +97,6 @@ fn ticket(person: &Person) -> Option<Ticket> {
 
 /// How many kinds of people, and of accounts, are tried out.
 const MOST: usize = 32;
+
+/// How many pairs of them.
+const PAIRS: usize = 128;

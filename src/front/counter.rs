@@ -12,6 +12,7 @@ use crate::certificate::names::PersonName;
 use crate::config::ca::Ca;
 use crate::config::trust::Trust;
 use crate::desk::Desk;
+use crate::desk::journal;
 use crate::desk::locking::LockAsk;
 use crate::desk::reload::By;
 use crate::desk::request::{Asker, Want};
@@ -40,6 +41,7 @@ impl Orders for Counter {
             Order::Reload { change } => self.reload(By { author: Some(author), change }).await,
             Order::HostCertificate { says } => {
                 let recorded = self.desk.record_host_certificate(&says, &self.trust).await;
+                journal::host_certificate(&author, &says, &recorded);
                 reply::host::recorded(recorded)
             }
         }

@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::ca::{Ca, Entry};
-use crate::process::{Said, key_pair, python, repository, run};
+use crate::process::{Said, key_pair, python, repository, run, until};
 
 /// The example's CA; web01 shows a host certificate, the key of web02 is declared, `fleet` is a pool.
 struct Scene {
@@ -102,6 +102,8 @@ fn a_host_certificate_is_logged_first_and_clients_know_the_host_by_it_alone() {
     let scene = Scene::make();
     let (host, web02) = (scene.at("host"), scene.at("web02"));
     let certificate = scene.sign("web01", &host, &["--for", "30d"]).ok();
+    // The export ends with the newest checkpoint, which follows the entry.
+    until("the entry in an export", || !scene.certified().is_empty());
     let [entry] = &scene.certified()[..] else { panic!("{:?}", scene.certified()) };
     let text = shown(&scene, &certificate);
     for line in [
@@ -161,6 +163,7 @@ fn what_is_no_hosts_key_is_not_certified_and_what_is_not_recorded_is_not_signed(
     scene.sign("web01", &host, &[]).ok();
     let (ana, file) =
         (scene.ca.dir().join("ana"), |name: &str| scene.ca.file(&format!("keys/{name}")));
+    until("the entry in an export", || !scene.certified().is_empty());
     let before = scene.ca.entries().len();
     for (name, key, words, why) in [
         ("web01", ana, &[][..], "the key is ana's, a user's"),

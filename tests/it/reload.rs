@@ -29,7 +29,8 @@ fn texts(ca: &Ca) -> Vec<(String, Value)> {
 #[test]
 fn what_a_reload_brings_decides_when_it_returns_and_is_in_the_ledger_with_its_author() {
     let ca = Ca::start();
-    assert_eq!(texts(&ca).len(), 3, "what decides from the start");
+    // An export ends with the newest cosigned checkpoint, which a start does not wait for.
+    until("what decides from the start", || texts(&ca).len() == 3);
     assert_eq!(ca.ssh("ana", &["deploy@web09", "OPS-7"]).code, 1);
 
     let said = ca.operator(&["reload"]);
@@ -43,6 +44,7 @@ fn what_a_reload_brings_decides_when_it_returns_and_is_in_the_ledger_with_its_au
     let said = ca.ssh("ana", &["deploy@web09"]);
     assert!(said.err.contains("ticket") && !said.err.contains("no host"), "{said:?}");
     assert!(ca.ssh("ana", &["deploy@web02", "OPS-7"]).err.contains("no host"));
+    until("the reload's leaf under a checkpoint", || texts(&ca).len() == 4);
     let leaves = texts(&ca);
     let (kind, facts) = &leaves[3];
     assert_eq!((leaves.len(), kind.as_str()), (4, "hosts"));
@@ -124,6 +126,8 @@ fn without_a_daemon_it_says_so() {
 #[test]
 fn a_mistake_leaves_everything_as_it_was_and_says_where_it_is() {
     let ca = Ca::start();
+    // An export ends with the newest cosigned checkpoint, which a start does not wait for.
+    until("what decides from the start", || texts(&ca).len() == 3);
     let before = texts(&ca);
     let people = std::fs::read_to_string(ca.file("people.toml")).unwrap();
     let policy = std::fs::read_to_string(ca.file("policy.cedar")).unwrap();
@@ -137,6 +141,11 @@ fn a_mistake_leaves_everything_as_it_was_and_says_where_it_is() {
     // And something that would be right.
     change(&ca, "hosts.toml", "[host.web02]", "[host.web09]");
     refused("policy.cedar:");
+    // This one passes every check, and fails when it is evaluated.
+    let overflows = "when { resource.login == \"logs\" && context.ttl + 9223372036854775807 > 0 }";
+    let failing = policy.replacen("when { resource.login == \"logs\" }", overflows, 1);
+    std::fs::write(ca.file("policy.cedar"), failing).unwrap();
+    refused("tried out, the policy fails for");
     std::fs::write(ca.file("policy.cedar"), policy).unwrap();
     change(&ca, "people.toml", "groups = [\"sre\", \"dev\"", "groups = [\"sre\" \"dev\"");
     refused("line 11, column 17");
@@ -145,7 +154,7 @@ fn a_mistake_leaves_everything_as_it_was_and_says_where_it_is() {
     refused("hosts.toml: No such file");
     assert_eq!(texts(&ca), before, "a leaf of what never decided");
     let logged = |line: &String| line.contains("\"outcome\":\"not-reloaded\"");
-    assert_eq!(ca.daemon.log().iter().filter(|line| logged(line)).count(), 3);
+    assert_eq!(ca.daemon.log().iter().filter(|line| logged(line)).count(), 4);
 }
 
 #[test]
@@ -218,7 +227,7 @@ fn a_disabled_person_stays_disabled_after_the_next_deploy_of_the_files_from_git(
     std::fs::write(author.join("people.toml"), people).unwrap();
     git(&author, &["commit", "-qam", "A new key for bob"]);
     let commit = deploy();
-    assert_eq!(texts(&ca).last().unwrap().1["change"], commit);
+    until("the deployment's leaf", || texts(&ca).last().unwrap().1["change"] == commit);
     assert!(ca.ssh("bob", &["status"]).code != 0, "the old key is not in the files any more");
     assert!(locked("mallory"), "what is bob's now");
     // Even where the files say that there is no bob, and then again that there is.

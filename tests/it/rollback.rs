@@ -102,11 +102,10 @@ fn an_old_copy_that_grew_past_the_mark_by_refusals_alone_is_noticed() {
     let said = verify(&ca);
     assert!(said.out.starts_with(&format!("invalid: {} entries", size + 6)), "{said:?}");
     assert!(size + 6 > all);
-    // The grant was the first entry to go, the certificate the second.
+    // The certificate, from the grant of before, was the first entry to go.
     let named = format!(
-        "entry {}: is not the certificate that the signer has signed here\n\
-         hallpass: the first {all} entries are not those that the signer has seen\n",
-        size + 1
+        "entry {size}: is not the certificate that the signer has signed here\n\
+         hallpass: the first {all} entries are not those that the signer has seen\n"
     );
     assert!(said.code == 1 && said.err.contains(&named), "{said:?}");
 

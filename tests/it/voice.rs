@@ -90,11 +90,6 @@ fn words_that_are_not_understood_are_usage() {
         ),
         ("help me", "there is no verb me", "ssh ca help"),
         (
-            "web01 OPS-7",
-            "there is no verb web01",
-            "name the account too: ssh ca LOGIN@web01 TICKET",
-        ),
-        (
             "deploy@web01 OPS-7 --reason roll back",
             "back is one word too many",
             "ssh takes one pair of quotes away: --reason \"'roll back'\"",
@@ -120,11 +115,23 @@ fn words_that_are_not_understood_are_usage() {
 #[test]
 fn help_fits_one_screen_and_ends_in_a_command_that_works() {
     let ca = Ca::start();
-    for words in ["help", "help request", "help status", "help trust", "help help"] {
+    for words in [
+        "help",
+        "help lock",
+        "help unlock",
+        "help locks",
+        "help explain",
+        "help catalog",
+        "help request",
+        "help status",
+        "help trust",
+        "help help",
+    ] {
+        let screen = if words == "help" { 50 } else { 24 };
         let said = ca.ssh("ana", &[words]);
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{words}");
         assert!(
-            said.out.starts_with("usage: ssh ca ") && said.out.lines().count() <= 24,
+            said.out.starts_with("usage: ssh ") && said.out.lines().count() <= screen,
             "{}",
             said.out
         );
@@ -134,10 +141,7 @@ fn help_fits_one_screen_and_ends_in_a_command_that_works() {
         let command = last.strip_prefix("ssh ca ").map(|words| words.split(" > ").next().unwrap());
         match command {
             Some(words) => assert_eq!(ca.ssh("ana", &[words]).code, 0, "{last}"),
-            None => assert_eq!(
-                last,
-                "ssh -i ~/.ssh/id_ed25519 -o CertificateFile=cert.pub deploy@web01"
-            ),
+            None => assert_eq!(last, "ssh deploy@web01"),
         }
     }
 }

@@ -5,8 +5,8 @@ pub(super) const ALL: &str = "\
 usage: ssh ca LOGIN@HOST TICKET [options]     ask for a certificate
        ssh ca VERB ...
 
-With a forwarded agent (ssh -A ca ...) a fresh key and its certificate go into it, bound to that host
-and account; without one the certificate for your own key is printed on stdout.
+With a forwarded agent (ssh -A ca ...) a fresh key and its certificate go into it, bound to that
+host and account; without one the certificate for your own key is printed on stdout.
 
   request ACCOUNTS [TICKET]     the same, spelled out; ACCOUNTS are LOGIN@HOST, HOST, LOGIN@tag:TAG,
                                 several with commas between them
@@ -51,9 +51,9 @@ usage: ssh [-A] ca [request] ACCOUNTS [TICKET] [--ticket ID|URL] [--reason TEXT]
 Asks for a certificate that opens LOGIN on HOST. HOST is the host's name, an alias or an address;
 without LOGIN it is the one account there that you could have; tag:TAG is every host of that tag.
 Several make one request, granted whole or not at all. What a live grant of yours covers is issued
-from it. With a forwarded agent the certificate goes into it together with a fresh key; else it is for
-the very key you logged in with, and printed on stdout. More time than the offer gives is cut to
-what it gives, and said.
+from it. With a forwarded agent the certificate goes into it together with a fresh key; else it is
+for the very key you logged in with, and printed on stdout. More time than the offer gives is cut
+to what it gives, and said.
 
   ssh ca deploy@web01 OPS-7 > cert.pub
 ",
@@ -138,9 +138,9 @@ condition that does not hold. Nothing is issued, nothing is written down.
             "\
 usage: ssh ca lock PERSON|host:NAME|tag:NAME|key:SHA256:...|everything --reason TEXT [--json]
 
-Stops every certificate for a person, by a key, on a host, on every host with a tag, or all of them, at
-once and until somebody lifts it. Locked people are told who locked them, when and why. What was
-issued before opens servers until it expires, minutes later; sessions go on.
+Stops every certificate for a person, by a key, on a host, on every host with a tag, or all of
+them, at once and until somebody lifts it. Locked people are told who locked them, when and why.
+What was issued before opens servers until it expires, minutes later; sessions go on.
 
   ssh ca lock host:web09 --reason \"'not built yet'\"
 ",
