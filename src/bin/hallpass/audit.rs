@@ -21,6 +21,7 @@ use crate::words::At;
 use crate::{Stop, print, say};
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, once")]
 pub(crate) enum AuditVerb {
     /// Find entries of the ledger, newest first
     Search {
