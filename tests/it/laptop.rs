@@ -5,6 +5,7 @@
 //! ssh takes its home from the user database and from nowhere else, so that the laptop has one of its
 //! own, by libnss-wrapper.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -187,7 +188,8 @@ impl Laptop {
         let mut agent = self.command("ssh-agent");
         agent.arg("-D").arg("-a").arg(&socket);
         self.agent = Some(Daemon::start(&mut agent));
-        until("the agent's socket", || socket.exists());
+        // The socket is there a moment before anybody listens on it.
+        until("the agent", || UnixStream::connect(&socket).is_ok());
     }
 
     /// The person's home.
