@@ -25,7 +25,7 @@ pub(crate) enum AuditVerb {
     /// Find entries of the ledger, newest first
     Search {
         #[command(flatten)]
-        words: SearchWords,
+        words: Box<SearchWords>,
         #[command(flatten)]
         form: Form,
     },
