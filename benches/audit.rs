@@ -4,7 +4,7 @@
 //! ```sh
 //! cargo bench --bench audit
 //! ```
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench")]
 
 use std::time::{Duration, Instant};
 

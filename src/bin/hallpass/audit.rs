@@ -21,12 +21,11 @@ use crate::words::At;
 use crate::{Stop, print, say};
 
 #[derive(Subcommand)]
-#[allow(clippy::large_enum_variant, reason = "there is one, once")]
 pub(crate) enum AuditVerb {
     /// Find entries of the ledger, newest first
     Search {
         #[command(flatten)]
-        words: SearchWords,
+        words: Box<SearchWords>,
         #[command(flatten)]
         form: Form,
     },

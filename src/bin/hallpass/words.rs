@@ -290,7 +290,7 @@ pub(crate) struct SignWords {
 /// A length of time, in days too.
 fn life(text: &str) -> Result<Span, String> {
     let Some(days) = text.strip_suffix('d') else {
-        return text.parse().map_err(|why: <Span as std::str::FromStr>::Err| why.to_string());
+        return text.parse().map_err(str::to_owned);
     };
     let days: u32 = days.parse().map_err(|_| "not a number of days".to_owned())?;
     Ok(Span::secs(u64::from(days) * 24 * 3600))
