@@ -43,38 +43,58 @@ pub(super) fn into_agent(grants: &[Grant]) -> Result<bool, Stop> {
     }
 }
 
-/// The hops on the way, for which nobody asked in so many words: into an agent they go along, if they are
-/// granted and the agent can be bound to them; of those that do not, a note tells.
-pub(super) fn hops<'d>(
-    deciding: &'d Deciding,
-    wanted: &mut Vec<Wanted<'d>>,
-    grants: &mut Vec<Grant>,
-    facts: &dyn Fn(Account) -> Facts,
-    into_agent: bool,
-    notes: &mut Vec<String>,
-) {
-    for hop in collect::hops(deciding, wanted, facts) {
-        let name = hop.account.name();
-        let facts = facts(hop.account.clone());
+/// The hops on the way, for which nobody asked in so many words.
+pub(super) struct Way<'w, 'd> {
+    pub(super) deciding: &'d Deciding,
+    pub(super) facts: &'w dyn Fn(Account) -> Facts,
+    /// Whether a lock stands against one.
+    pub(super) locked: &'w dyn Fn(&Wanted<'_>) -> bool,
+    pub(super) into_agent: bool,
+}
+
+impl<'d> Way<'_, 'd> {
+    /// Into an agent they go along, if they are granted and the agent can be bound to them; of those that
+    /// do not, a note tells.
+    pub(super) fn add(
+        &self,
+        wanted: &mut Vec<Wanted<'d>>,
+        grants: &mut Vec<Grant>,
+        notes: &mut Vec<String>,
+    ) {
         let renewal = grants.iter().any(Grant::is_renewal);
-        if !into_agent {
-            notes.push(format!("{name} is on the way: ssh ca {name}"));
-        } else if renewal && facts.within.is_none() {
-            // Not part of this grant.
-        } else if !collect::keys_known(hop.host) {
-            notes.push(format!("{name} is on the way, and its host keys are not known: ssh ca {name} --to stdout > FILE"));
-        } else {
-            match decide(&deciding.policy, &facts) {
+        for hop in collect::hops(self.deciding, wanted, self.facts) {
+            let name = hop.account.name();
+            let facts = (self.facts)(hop.account.clone());
+            if !self.into_agent {
+                notes.push(format!("{name} is on the way: ssh ca {name}"));
+                continue;
+            }
+            if renewal && facts.within.is_none() {
+                // Not part of this grant.
+                continue;
+            }
+            if !collect::keys_known(hop.host) {
+                notes.push(format!(
+                    "{name} is on the way, and its host keys are not known: ssh ca {name} --to stdout > FILE"
+                ));
+                continue;
+            }
+            let why = match decide(&self.deciding.policy, &facts) {
+                Decision::Granted(_) if (self.locked)(&hop) => "it is locked".to_owned(),
                 Decision::Granted(grant) => {
                     add(grants, grant);
                     wanted.push(hop);
+                    continue;
                 }
                 Decision::Refused(refusal) => {
-                    let why = refusal.reasons.first().map(ToString::to_string).unwrap_or_default();
-                    notes.push(format!("{name} is on the way, and you do not get it: {why}"));
+                    refusal.reasons.first().map(ToString::to_string).unwrap_or_default()
                 }
-                Decision::Fault(fault) => tracing::error!(%fault, "a hop could not be decided"),
-            }
+                Decision::Fault(fault) => {
+                    tracing::error!(%fault, "a hop could not be decided");
+                    "the policy could not be evaluated".to_owned()
+                }
+            };
+            notes.push(format!("{name} is on the way, and you do not get it: {why}"));
         }
     }
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::delivery::young;
 use super::outcome::Issue;
-use crate::certificate::names::PersonName;
 use crate::certificate::time::UnixTime;
 
 /// By the key that is certified. In memory alone: after a restart new ones are issued.
@@ -43,18 +42,17 @@ fn covers(issue: &Issue, accounts: &[String]) -> bool {
     accounts.iter().all(|account| issue.accounts.contains(account))
 }
 
-/// Whose `ensure` for which accounts is under way: twenty copies at once, all to one server, are one
+/// By which key and for which accounts an `ensure` is under way: twenty copies at once, all to one server, are one
 /// certificate and not twenty.
 #[derive(Debug, Default)]
 pub struct Turns(Mutex<HashMap<Turn, Arc<tokio::sync::Mutex<()>>>>);
 
-type Turn = (PersonName, String, String);
+type Turn = (String, String);
 
 impl Turns {
-    /// Waits until nobody else of the same person, key and accounts is at it.
+    /// Waits until nobody else with the same key and accounts is at it.
     pub(super) async fn wait(
         &self,
-        person: &PersonName,
         subject: String,
         accounts: String,
     ) -> tokio::sync::OwnedMutexGuard<()> {
@@ -62,7 +60,7 @@ impl Turns {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             // Nobody waits at those that are held here alone.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(turns.entry((person.clone(), subject, accounts)).or_default())
+            Arc::clone(turns.entry((subject, accounts)).or_default())
         };
         turn.lock_owned().await
     }
@@ -111,10 +109,9 @@ mod tests {
     #[tokio::test]
     async fn turns_are_one_after_the_other_and_leave_nothing_behind() {
         let turns = Turns::default();
-        let ana: PersonName = "ana".parse().unwrap();
-        let first = turns.wait(&ana, "key".to_owned(), "deploy@web01".to_owned()).await;
-        drop(turns.wait(&ana, "key".to_owned(), "deploy@web02".to_owned()).await);
-        let second = turns.wait(&ana, "key".to_owned(), "deploy@web01".to_owned());
+        let first = turns.wait("key".to_owned(), "deploy@web01".to_owned()).await;
+        drop(turns.wait("key".to_owned(), "deploy@web02".to_owned()).await);
+        let second = turns.wait("key".to_owned(), "deploy@web01".to_owned());
         let mut second = Box::pin(second);
         tokio::select! {
             biased;
@@ -123,7 +120,7 @@ mod tests {
         }
         drop(first);
         drop(second.await);
-        drop(turns.wait(&ana, "key".to_owned(), "other".to_owned()).await);
+        drop(turns.wait("key".to_owned(), "other".to_owned()).await);
         assert_eq!(turns.0.lock().unwrap().len(), 1);
     }
 }

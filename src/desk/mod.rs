@@ -38,9 +38,9 @@ use std::sync::{Arc, Mutex};
 
 use rand::Rng as _;
 
-use self::collect::person_facts;
+use self::collect::{Wanted, person_facts};
 use self::delivery::Fresh;
-use self::granting::{Detail, decided, hops, into_agent, one_certificate, remarks, ways, within};
+use self::granting::{Detail, Way, decided, into_agent, one_certificate, remarks, ways, within};
 use self::holdings::{not_enrolled, targets_of};
 use self::in_force::InForce;
 use self::kept::{Kept, Turns};
@@ -152,6 +152,12 @@ impl Desk {
 
     /// Answers a request.
     pub async fn request(&self, asker: &Asker, ask: Ask, want: Want) -> Outcome {
+        // Held until the answer: whoever comes next finds the certificate there. The clock is read and
+        // the files in force are taken when it is one's turn.
+        let _turn = match want {
+            Want::There => Some(self.turns.wait(fingerprint(&asker.key), ask.account()).await),
+            Want::New | Want::Further(_) => None,
+        };
         let reading = self.clock.read();
         let id = RequestId::from_random(rand::rng().next_u64());
         let deciding = self.in_force.now();
@@ -186,14 +192,6 @@ impl Desk {
         collect::own_name(errand.deciding, errand.asker, person)?;
         self.locked_out(&person.name, errand.asker).map_or(Ok(()), Err)?;
         let now = errand.reading.now;
-        // Held until the answer: whoever comes next finds the certificate there.
-        let _turn = match want {
-            Want::There => {
-                let (subject, accounts) = (fingerprint(&errand.asker.key), errand.ask.account());
-                Some(self.turns.wait(&person.name, subject, accounts).await)
-            }
-            Want::New | Want::Further(_) => None,
-        };
 
         let live = match want {
             Want::Further(Which::Only) => self.only_grants(person, now)?,
@@ -268,7 +266,11 @@ impl Desk {
         let mut notes = Vec::new();
         if ask.via.is_none() {
             let into_agent = ways.first() == Some(&Delivery::MadeByCa);
-            hops(deciding, &mut wanted, &mut grants, &facts, into_agent, &mut notes);
+            let locked = |hop: &Wanted<'_>| {
+                self.unlocked(deciding, &person.name, asker, std::slice::from_ref(hop)).is_err()
+            };
+            let way = Way { deciding, facts: &facts, locked: &locked, into_agent };
+            way.add(&mut wanted, &mut grants, &mut notes);
             // ssh's own ProxyJump asks for the hop by itself.
             notes.retain(|_| *want != Want::There);
         }
