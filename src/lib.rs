@@ -2,7 +2,7 @@
 //!
 //! It finds out who is asking (a key they prove), reads the ticket they give as the reason, asks
 //! policy, writes what it is about to sign into a tamper-evident ledger, and signs an OpenSSH user
-//! certificate that lives for minutes and names one account on one host. This page is the
+//! certificate that lives for minutes and names the accounts and hosts of the task. This page is the
 //! architecture; how to use hallpass is in `README.md`.
 //!
 //! # The life of a request
@@ -19,7 +19,11 @@
 //! 4. **Decision.** [`decide::decide`] is a pure function of policy and facts. It gives a
 //!    [`Grant`](decide::Grant), a [`Refusal`](decide::Refusal) (the answer is no: said, with what to do
 //!    next, and recorded) or a [fault](decide::PolicyFault) (something broke: never a yes).
-//! 5. **Draft.** [`certificate::draft`] makes the certificate, complete but for serial and proof, and
+//!    Several accounts are decided one by one and granted whole or not at all; what a live grant of
+//!    the person's covers is decided again, within that grant.
+//! 5. **Delivery and draft.** A forwarded agent is tried out before anything is written
+//!    ([`desk::delivery`], [`outside::agent`]): then the certificate is for a fresh key that goes into it,
+//!    bound to its places; else it is for the very key that was proved. [`certificate::draft`] makes the certificate, complete but for serial and proof, and
 //!    the facts that the ledger will keep.
 //! 6. **Record.** [`ledger::record`] has the one writer. It takes what is queued as a batch, gives each
 //!    certificate its index and so its serial, lints the final bytes ([`certificate::lint`]), and
@@ -31,7 +35,8 @@
 //!    the tree, agree with its facts, stand the same lint and the signer's own
 //!    [limits](signer::limits) and clock. It writes down what it is about to sign, cosigns the
 //!    checkpoint, staples the [proof](ledger::proof) into the certificate, and signs.
-//! 8. **Answer.** [`ledger::recorded`] checks that what came back is what was recorded.
+//! 8. **Answer.** [`ledger::recorded`] checks that what came back is what was recorded; it is put into the
+//!    agent, or kept so that `ensure` can give it again.
 //!    [`front::reply`] puts the outcome into words: the artefact on standard output, everything for
 //!    people on standard error.
 //!

@@ -200,8 +200,8 @@ impl Desk {
         live.retain(|grant| request.is_none_or(|request| grant.request == *request));
         match request {
             Some(id) if live.is_empty() => no(
-                format!("you have no live grant {id}"),
-                "ssh ca list shows those you have".to_owned(),
+                format!("you have no request {id}"),
+                "ssh ca list shows your live grants".to_owned(),
             ),
             _ => Outcome::List(live, now),
         }

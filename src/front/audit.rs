@@ -12,7 +12,7 @@ use crate::audit::auditor::Auditor;
 use crate::audit::search::search;
 use crate::audit::show::show;
 use crate::audit::tell::{self, Told};
-use crate::audit::words::AuditWords;
+use crate::audit::words::{AuditWords, Which};
 use crate::certificate::names::RequestId;
 use crate::decide::office::Act;
 use crate::desk::journal;
@@ -36,6 +36,29 @@ impl Audits {
     pub fn new(auditor: Auditor) -> Self {
         Self { auditor, room: Semaphore::new(READERS) }
     }
+}
+
+/// The story of a request of one's own, which takes nobody's leave; `None` where it is not one's own, or
+/// nobody's.
+pub(super) async fn own(
+    counter: &Counter,
+    asker: &Asker,
+    request: RequestId,
+    json: bool,
+) -> Option<Reply> {
+    let person = counter.desk.owner(&asker.key)?;
+    let hosts = counter.desk.in_force.now();
+    let auditor = counter.audits.auditor.clone();
+    let _room = counter.audits.room.acquire().await.ok()?;
+    let end = Instant::now() + TIME;
+    let work = move || {
+        let story = show(&auditor, &hosts.hosts, &Which::Request(request), Some(end)).ok()?;
+        let first = story.chapters.first()?;
+        let own = first.entry.text("person") == Some(person.as_str());
+        own.then(|| tell::story(&story, json))
+    };
+    let told = tokio::task::spawn_blocking(work).await.ok()??;
+    Some(reply::audit::told(told, exit::REFUSED))
 }
 
 /// Answers an audit. `typed`: the line as it came, for the journal.

@@ -14,6 +14,7 @@ use crate::config::trust::Trust;
 use crate::desk::Desk;
 use crate::desk::journal;
 use crate::desk::locking::LockAsk;
+use crate::desk::outcome::Outcome;
 use crate::desk::reload::By;
 use crate::desk::request::{Asker, Want};
 use crate::ledger::facts::Author;
@@ -121,7 +122,15 @@ impl super::Commands for Counter {
                 reply::outcome(&self.desk.request(&asker, ask, want).await, line.json)
             }
             verbs::Verb::List(request) => {
-                reply::outcome(&self.desk.list(&asker, request.as_ref()), line.json)
+                let listed = self.desk.list(&asker, request.as_ref());
+                match (request, &listed) {
+                    // Not live: perhaps it was.
+                    (Some(request), Outcome::Refused(_)) => {
+                        let told = audit::own(&self, &asker, request, line.json).await;
+                        told.unwrap_or_else(|| reply::outcome(&listed, line.json))
+                    }
+                    _ => reply::outcome(&listed, line.json),
+                }
             }
             verbs::Verb::Why(target) => reply::outcome(&self.desk.why(&asker, &target), line.json),
             verbs::Verb::Config(form) => self.config(&asker, form, line.json),

@@ -221,7 +221,17 @@ fn what_one_holds_and_why_a_login_fails() {
         said.err.contains(&format!("the last serial {serial} to stdout, good until")),
         "{said:?}"
     );
-    assert_eq!(ca.ssh("bob", &["show", id]).code, 1);
+    let said = ca.ssh("bob", &["show", id]);
+    assert!(said.code == 1 && said.err.contains(&format!("you have no request {id}")), "{said:?}");
+    // A request that is over, and one that was refused, are still one's own.
+    let over = asked(&ca, &["logs@web01", "--for", "1s"])["request"].as_str().unwrap().to_owned();
+    let no = asked(&ca, &["root@web01", "OPS-7"])["request"].as_str().unwrap().to_owned();
+    until("the grant's end", || asked(&ca, &["list"])["grants"].as_array().unwrap().len() == 1);
+    for id in [over, no] {
+        let said = ca.ssh("ana", &["show", &id]);
+        assert!(said.code == 0 && said.out.contains(&format!("request     {id}")), "{said:?}");
+        assert_eq!(ca.ssh("bob", &["show", &id]).code, 1);
+    }
 
     // The hint's line, with the file that it asks for, gets in.
     let file = ca.dir().join("FILE");

@@ -83,7 +83,7 @@ half its life is left, the same certificate again. Else status 1 and the line to
             "usage: ssh ca list [--json]\n\nYour live grants, and the last certificate from each.\n\n  ssh ca list\n",
         ),
         "show" => Some(
-            "usage: ssh ca show REQUEST [--json]\n\nOne of your live grants; `ssh ca list` has the names.\n\n  ssh ca list\n",
+            "usage: ssh ca show REQUEST [--json]\n\nOne of your requests, live or over; `ssh ca list` has the names of those that live.\n\n  ssh ca list\n",
         ),
         "why" => Some(
             "\

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::Reply;
 use super::verbs::Usage;
+use crate::audit::tell::ascii;
 use crate::certificate::safe::Safe;
 use crate::config::trust::{Part, Trust};
 use crate::desk::outcome::{Fault, Outcome, Refused, Status};
@@ -190,8 +191,9 @@ pub(super) fn too_long() -> Reply {
     })
 }
 
+/// One JSON object in one line of ASCII: a terminal may be where it goes.
 fn json_reply(object: &Value, status: u32) -> Reply {
-    Reply { stdout: format!("{object}\n").into_bytes(), stderr: String::new(), status }
+    Reply { stdout: ascii(object).into_bytes(), stderr: String::new(), status }
 }
 
 fn say(lines: &[String], hint: Option<&str>) -> String {
