@@ -57,6 +57,11 @@ struct Site {
 
 impl Site {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With more policy.
+    fn start_with(more: &str) -> Self {
         let mut servers = Vec::new();
         let ca = Ca::start_with(|dir| {
             let trusted =
@@ -73,7 +78,7 @@ impl Site {
                 "@ttl(\"10m\") @period(\"1h\") @extensions(\"permit-pty, permit-agent-forwarding\")\npermit",
             );
             assert_ne!(text, hop);
-            std::fs::write(policy, hop).unwrap();
+            std::fs::write(policy, hop + more).unwrap();
         });
         let web02 = servers.pop().unwrap();
         let web01 = servers.pop().unwrap();
@@ -327,4 +332,53 @@ fn hostile_agent(socket: &Path) {
             std::thread::spawn(move || serve(stream));
         }
     });
+}
+
+/// Which key is certified is a term: an offer for own keys is not one for fresh ones, whatever is asked
+/// for, and the other way round; where one offer does not fit another one may.
+#[test]
+fn delivery_is_a_term_of_the_offer() {
+    let own = r#"@id("own") @ttl("5m") @delivery("own-key")
+        permit (principal == Person::"ana", action == Action::"login", resource == Account::"root@web01");"#;
+    let made = r#"@id("made") @ttl("5m") @delivery("made-by-ca")
+        permit (principal == Person::"ana", action == Action::"login", resource == Account::"root@web02");"#;
+    // The example's guard asks for a ticket; OPS-7 is ana's.
+    let site = Site::start_with(&format!("{own}\n{made}\n"));
+    let refused = |said: Said, reason: &str, hint: &str| {
+        assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+        assert!(said.err.contains(reason) && said.err.contains(hint), "{said:?}");
+    };
+
+    // Both ways are open, and the offer says which one it is.
+    let said = site.ask(&["root@web01", "OPS-7"]);
+    assert!(
+        said.code == 0 && said.out.starts_with("ssh-ed25519-cert-v01@openssh.com "),
+        "{said:?}"
+    );
+    refused(
+        site.ask(&["root@web01", "OPS-7", "--to", "agent"]),
+        "offer own certifies your own key only",
+        "ssh ca root@web01 OPS-7 --to stdout > FILE",
+    );
+    let said = site.ask(&["root@web02", "OPS-7"]);
+    assert!(said.code == 0 && said.err.contains("into your agent"), "{said:?}");
+    refused(
+        site.ca.ssh("ana", &["root@web02", "OPS-7"]),
+        "offer made puts a fresh key into your agent only",
+        "ssh -A ca root@web02 OPS-7",
+    );
+    refused(
+        site.ca.ssh("ana", &["root@web02", "OPS-7", "--to", "agent"]),
+        "no agent is forwarded on this connection",
+        "ssh -A ca root@web02 OPS-7",
+    );
+    // One here and one there is no answer.
+    refused(
+        site.ask(&["root@web01,root@web02", "OPS-7"]),
+        "offer made goes into your agent and offer own to standard output",
+        "ask for one at a time",
+    );
+    let facts =
+        site.ca.entries().into_iter().find(|entry| entry.kind == "certificate").unwrap().facts;
+    assert_eq!(facts["terms"]["delivery"], "own-key");
 }
