@@ -19,7 +19,7 @@ pub(super) async fn answer(
     work: Option<(JoinHandle<Reply>, Vec<u8>)>,
     answering: Answering,
 ) {
-    let Begun { to, slot, terminal, hangup, ticket: _ } = channel;
+    let Begun { to, slot, hangup, with } = channel;
     let too_late = async {
         answering.visit().stopped().await;
         sleep(ANSWERS).await;
@@ -33,7 +33,7 @@ pub(super) async fn answer(
             },
             None => reply::too_long(),
         };
-        send(&to, reply, terminal).await
+        send(&to, reply, with.terminal).await
     };
     let status = tokio::select! {
         biased;

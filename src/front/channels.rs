@@ -33,9 +33,20 @@ pub(super) struct Channels<T> {
 /// A channel that was opened and not closed by the peer.
 enum Open<T> {
     /// Waits for its one command, perhaps for its turn before that.
-    Waiting { to: T, slot: Slot, terminal: bool, ticket: Option<String> },
+    Waiting { to: T, slot: Slot, with: With },
     /// Had its command. Sending interrupts the answer, dropping says that nobody listens.
     Running { listening: oneshot::Sender<()>, terminal: bool },
+}
+
+/// What the peer said of a channel before its command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct With {
+    /// Lines go to a terminal.
+    pub(super) terminal: bool,
+    /// The agent is forwarded for it: one connection carries commands with and without.
+    pub(super) agent: bool,
+    /// A ticket came along.
+    pub(super) ticket: Option<String>,
 }
 
 /// A slot that will be free.
@@ -92,10 +103,8 @@ pub(super) struct Begun<T> {
     pub(super) to: T,
     /// The channel's slot, to be dropped when we close it.
     pub(super) slot: OwnedSemaphorePermit,
-    /// Whether lines go to a terminal.
-    pub(super) terminal: bool,
-    /// The ticket that came with it.
-    pub(super) ticket: Option<String>,
+    /// What was said of it.
+    pub(super) with: With,
     /// A value is an interrupt; a dropped sender says that the channel or the connection is gone.
     pub(super) hangup: oneshot::Receiver<()>,
 }
@@ -145,7 +154,7 @@ impl<T> Channels<T> {
             Poll::Pending => return Err(Full::Now),
         };
         self.left = left;
-        self.open.insert(id, Open::Waiting { to, slot, terminal: false, ticket: None });
+        self.open.insert(id, Open::Waiting { to, slot, with: With::default() });
         Ok(opened)
     }
 
@@ -158,25 +167,11 @@ impl<T> Channels<T> {
         self.open.values_mut().map(waits).filter(|waits| *waits).count()
     }
 
-    /// Gives a channel that waits for its command a terminal.
-    pub(super) fn on_terminal(&mut self, id: u32) -> Result<(), Misuse> {
-        let (terminal, _) = self.waiting(id)?;
-        *terminal = true;
-        Ok(())
-    }
-
-    /// Notes the ticket that came for a channel that waits for its command.
-    pub(super) fn with_ticket(&mut self, id: u32, text: &str) -> Result<(), Misuse> {
-        let (_, ticket) = self.waiting(id)?;
-        *ticket = Some(text.to_owned());
-        Ok(())
-    }
-
-    /// What can be said of a channel that is open and waits for its command.
-    fn waiting(&mut self, id: u32) -> Result<(&mut bool, &mut Option<String>), Misuse> {
+    /// What is said of a channel that is open and waits for its command.
+    pub(super) fn with(&mut self, id: u32) -> Result<&mut With, Misuse> {
         match self.open.get_mut(&id) {
-            Some(Open::Waiting { slot, terminal, ticket, .. }) => match slot.here() {
-                true => Ok((terminal, ticket)),
+            Some(Open::Waiting { slot, with, .. }) => match slot.here() {
+                true => Ok(with),
                 false => Err(Misuse::NotOpen),
             },
             Some(Open::Running { .. }) => Err(Misuse::Begun),
@@ -186,11 +181,11 @@ impl<T> Channels<T> {
 
     /// Takes a channel for its one command.
     pub(super) fn begin(&mut self, id: u32) -> Result<Begun<T>, Misuse> {
-        let (&mut terminal, _) = self.waiting(id)?;
+        let terminal = self.with(id)?.terminal;
         let (listening, hangup) = oneshot::channel();
         match self.open.insert(id, Open::Running { listening, terminal }) {
-            Some(Open::Waiting { to, slot: Slot::Here(slot), ticket, .. }) => {
-                Ok(Begun { to, slot, terminal, ticket, hangup })
+            Some(Open::Waiting { to, slot: Slot::Here(slot), with }) => {
+                Ok(Begun { to, slot, with, hangup })
             }
             _ => Err(Misuse::NotOpen),
         }
@@ -219,14 +214,14 @@ mod tests {
     fn a_channel_that_is_not_open_does_nothing_and_one_that_is_runs_one_command() {
         let mut channels = Channels::new();
         assert_eq!(channels.begin(0).err(), Some(Misuse::NotOpen));
-        assert_eq!(channels.on_terminal(0), Err(Misuse::NotOpen));
+        assert_eq!(channels.with(0).err(), Some(Misuse::NotOpen));
         channels.open(7, ()).unwrap();
         assert_eq!(channels.begin(8).err(), Some(Misuse::NotOpen));
-        channels.on_terminal(7).unwrap();
+        channels.with(7).unwrap().terminal = true;
         let mut begun = channels.begin(7).unwrap();
-        assert!(begun.terminal && begun.hangup.try_recv().is_err());
+        assert!(begun.with.terminal && begun.hangup.try_recv().is_err());
         assert_eq!(channels.begin(7).err(), Some(Misuse::Begun));
-        assert_eq!(channels.on_terminal(7), Err(Misuse::Begun));
+        assert_eq!(channels.with(7).err(), Some(Misuse::Begun));
         channels.close(7);
         assert!(begun.hangup.blocking_recv().is_err(), "nobody listens any more");
         assert_eq!(channels.begin(7).err(), Some(Misuse::NotOpen));
@@ -252,12 +247,11 @@ mod tests {
         tokio::task::yield_now().await;
         // What is not open does nothing, though it will be.
         assert_eq!(channels.begin(10).err(), Some(Misuse::NotOpen));
-        assert_eq!(channels.on_terminal(10), Err(Misuse::NotOpen));
-        assert_eq!(channels.with_ticket(10, "OPS-7"), Err(Misuse::NotOpen));
+        assert_eq!(channels.with(10).err(), Some(Misuse::NotOpen));
         drop(channels.begin(3).unwrap());
         assert!(first.await.unwrap() && !second.is_finished());
-        channels.on_terminal(10).unwrap();
-        assert!(channels.begin(10).unwrap().terminal);
+        channels.with(10).unwrap().terminal = true;
+        assert!(channels.begin(10).unwrap().with.terminal);
         assert!(second.await.unwrap());
         channels.begin(11).unwrap();
     }
@@ -297,7 +291,7 @@ mod tests {
         for id in [1, 2] {
             channels.open(id, ()).unwrap();
         }
-        channels.on_terminal(2).unwrap();
+        channels.with(2).unwrap().terminal = true;
         let (mut script, mut person) = (channels.begin(1).unwrap(), channels.begin(2).unwrap());
         for id in [1, 2, 3] {
             channels.interrupt(id);

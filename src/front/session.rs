@@ -111,8 +111,8 @@ impl<D: Commands> Session<D> {
                 key: key.clone(),
                 user: user.clone(),
                 source: self.visit.source,
-                agent: self.agent.clone(),
-                ticket: begun.ticket.take(),
+                agent: self.agent.clone().filter(|_| begun.with.agent),
+                ticket: begun.with.ticket.take(),
             },
             Proof::Nobody => return self.end(Ending::Protocol),
         };
@@ -277,7 +277,7 @@ impl<D: Commands> Handler for Session<D> {
         _modes: &[(Pty, u32)],
         session: &mut server::Session,
     ) -> Result<(), Error> {
-        match self.channels.on_terminal(id.into()) {
+        match self.channels.with(id.into()).map(|with| with.terminal = true) {
             Ok(()) => session.channel_success(id),
             Err(Misuse::Begun) => session.channel_failure(id),
             Err(Misuse::NotOpen) => self.end(Ending::Protocol),
@@ -313,7 +313,8 @@ impl<D: Commands> Handler for Session<D> {
         if name != TICKET || value.is_empty() || value.len() > 512 {
             return session.channel_failure(id);
         }
-        match self.channels.with_ticket(id.into(), value) {
+        let ticket = || Some(value.to_owned());
+        match self.channels.with(id.into()).map(|with| with.ticket = ticket()) {
             Ok(()) => session.channel_success(id),
             Err(Misuse::Begun) => session.channel_failure(id),
             Err(Misuse::NotOpen) => self.end(Ending::Protocol),
@@ -324,13 +325,18 @@ impl<D: Commands> Handler for Session<D> {
     /// is to be put into it.
     async fn agent_request(
         &mut self,
-        _id: ChannelId,
+        id: ChannelId,
         session: &mut server::Session,
     ) -> Result<bool, Error> {
-        if self.agent.is_none() {
-            self.agent = Some(Arc::new(Forwarded::new(Box::new(Over(session.handle())))));
+        match self.channels.with(id.into()).map(|with| with.agent = true) {
+            Ok(()) => {
+                let over = || Arc::new(Forwarded::new(Box::new(Over(session.handle()))));
+                self.agent.get_or_insert_with(over);
+                Ok(true)
+            }
+            Err(Misuse::Begun) => Ok(false),
+            Err(Misuse::NotOpen) => self.end(Ending::Protocol).map(|()| false),
         }
-        Ok(true)
     }
 
     async fn subsystem_request(

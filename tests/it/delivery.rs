@@ -382,3 +382,33 @@ fn delivery_is_a_term_of_the_offer() {
         site.ca.entries().into_iter().find(|entry| entry.kind == "certificate").unwrap().facts;
     assert_eq!(facts["terms"]["delivery"], "own-key");
 }
+
+/// One connection that several commands share (`ControlMaster`): the agent is forwarded for those that
+/// say so. A certificate that was asked for without it goes to standard output, not into the agent of
+/// somebody else's command.
+#[test]
+fn an_agent_is_forwarded_for_the_command_that_says_so() {
+    let site = Site::start();
+    let socket = site.ca.dir().join("master");
+    let shared = |options: &[&str], words: &[&str]| {
+        let mut ssh = site.ca.client("ana");
+        ssh.env("SSH_AUTH_SOCK", site.agent.socket()).arg("-o").arg("IdentityAgent=SSH_AUTH_SOCK");
+        ssh.arg("-S").arg(&socket).args(options).arg("ca").args(words);
+        run(&mut ssh)
+    };
+    let master = shared(&["-A", "-o", "ControlMaster=yes", "-o", "ControlPersist=30"], &["status"]);
+    assert_eq!(master.code, 0, "{master:?}");
+    let without = shared(&["-a"], &["deploy@web01", "OPS-7"]);
+    assert!(without.out.starts_with("ssh-ed25519-cert-v01@openssh.com "), "{without:?}");
+    assert!(!site.agent.list().contains("cert-v01"));
+    let with = shared(&["-A"], &["deploy@web01"]);
+    assert!(with.out.is_empty() && with.err.contains("into your agent"), "{with:?}");
+    assert!(site.agent.list().contains("cert-v01"));
+    // Over that connection ensure knows what is in the agent; another one finds out anew.
+    let there = shared(&["-A"], &["ensure", "deploy@web01"]);
+    assert_eq!((there.code, there.out.as_str(), there.err.as_str()), (0, "", ""), "{there:?}");
+    let entries = site.ca.entries().len();
+    assert_eq!(shared(&["-A"], &["ensure", "deploy@web01"]).code, 0);
+    assert_eq!(site.ca.entries().len(), entries, "a certificate that nobody needed");
+    assert_eq!(shared(&["-O", "exit"], &[]).code, 0);
+}
