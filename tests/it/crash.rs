@@ -73,11 +73,13 @@ fn the_auditor_sees_what_is_wrong() {
     rig.audit();
 }
 
-/// One cell of the table: load until the fault strikes, service again, the audit.
-fn strike(rig: &Rig, point: Point, flavour: &str, count: u64) {
+/// One cell of the table: load and locks until the fault strikes, service again, the audit. A lock whose
+/// command said so stands afterwards, whatever struck.
+fn strike(rig: &Rig, point: Point, flavour: &str, count: u64) -> usize {
     let cell = format!("{}:{flavour}:{count}", point.name());
     // Made by whoever strikes: daemon or signer.
     let struck = rig.file(&format!("struck-{}", point.name()));
+    let mut locked = Vec::new();
     match rig.serve(rig.command().env(FAULT, &cell).env("HALLPASS_FAULT_ONCE", &struck)) {
         // It struck while the CA started.
         Err(log) => assert!(struck.exists(), "{cell}: {log:#?}"),
@@ -86,6 +88,11 @@ fn strike(rig: &Rig, point: Point, flavour: &str, count: u64) {
                 let begun = Instant::now();
                 while !struck.exists() {
                     assert!(begun.elapsed() < LONG, "{cell} never struck: {:#?}", daemon.log());
+                    let host = format!("{}-{flavour}-{}", point.name(), locked.len());
+                    let lock = ["lock", &format!("host:{host}"), "--reason", "in a storm"];
+                    if locked.len() < 3 && rig.operate(&lock).code == 0 {
+                        locked.push(host);
+                    }
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 // Those who were on their way hear of it.
@@ -100,20 +107,32 @@ fn strike(rig: &Rig, point: Point, flavour: &str, count: u64) {
     }
     let mut daemon = rig.start();
     rig.ask_until_served(|| daemon.log());
+    let stand = rig.operate(&["locks"]);
+    for host in &locked {
+        let sentence = format!("host {host} is locked since ");
+        assert!(
+            stand.out.contains(&sentence) || stand.err.contains(&sentence),
+            "{cell}: {stand:?}"
+        );
+    }
     rig.audit();
     daemon.kill();
+    locked.len()
 }
 
 fn table(flavour: &str) {
     let rig = Rig::new(fault_points());
     drop(rig.start());
     let mut dice = Dice::new(flavour);
+    let mut locks = 0;
     for point in SERVING {
         // A tile is filled by 256 entries. The others are passed several times a certificate.
         let count = if point == hallpass::fault_point::TILE { 1 } else { 2 + dice.roll(6) };
-        strike(&rig, point, flavour, count);
+        locks += strike(&rig, point, flavour, count);
     }
-    eprintln!("{flavour}: {} points; {}; {}", SERVING.len(), rig.audit(), rig.verify());
+    assert!(locks > 0, "no lock stood in any cell");
+    let (points, audit, verify) = (SERVING.len(), rig.audit(), rig.verify());
+    eprintln!("{flavour}: {points} points, {locks} locks; {audit}; {verify}");
 }
 
 #[test]

@@ -76,6 +76,12 @@ impl Rig {
         command
     }
 
+    /// An operator's command.
+    pub fn operate(&self, words: &[&str]) -> Said {
+        let mut command = Command::new(self.programs.join("hallpass"));
+        run(command.args(words).arg("--config").arg(self.file("ca.toml")))
+    }
+
     /// Serves; how long it took until it listened. `None` if it ended before.
     pub fn serve(&self, command: &mut Command) -> Result<(Daemon, Duration), Vec<String>> {
         let begun = Instant::now();
