@@ -380,7 +380,10 @@ pub enum TrackerKind {
 impl Ca {
     /// Reads `ca.toml`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = super::read(path)?;
+        let text = super::read(path).map_err(|why| match path.exists() {
+            true => why,
+            false => ConfigError::new(format!("{why}\nhint: --config FILE names the CA's ca.toml")),
+        })?;
         let mut ca: Self = super::parse(path, &text)?;
         ca.source = Source { path: path.to_owned(), sha256: Hash::of(text.as_bytes()) };
         if ca.front.listen.is_empty() {

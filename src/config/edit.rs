@@ -48,7 +48,10 @@ pub struct NewHost {
 /// Adds a person to `people.toml`.
 pub fn add_person(ca: &Ca, new: &NewPerson) -> Result<(), ConfigError> {
     ours(ca, "people")?;
-    if let Some(person) = Deciding::load(ca)?.people.get(&new.name) {
+    // What is wrong without the newcomer may be right with it: a policy that was written first.
+    if let Ok(before) = Deciding::load(ca)
+        && let Some(person) = before.people.get(&new.name)
+    {
         let what = format!("{} is there already; add a key to it in the file", person.name);
         return Err(ConfigError::in_file(&ca.files.people, &what));
     }
@@ -67,7 +70,9 @@ pub fn add_person(ca: &Ca, new: &NewPerson) -> Result<(), ConfigError> {
 /// Adds a host to `hosts.toml`.
 pub fn add_host(ca: &Ca, new: &NewHost) -> Result<(), ConfigError> {
     ours(ca, "hosts")?;
-    if let Some(host) = Deciding::load(ca)?.hosts.iter().find(|host| host.name == new.name) {
+    if let Ok(before) = Deciding::load(ca)
+        && let Some(host) = before.hosts.iter().find(|host| host.name == new.name)
+    {
         let what = format!("{} is there already; change it in the file", new.name);
         return Err(ConfigError::in_file(&host.file, &what));
     }

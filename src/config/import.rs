@@ -57,6 +57,9 @@ pub struct Import {
     pub replaces: Option<PathBuf>,
 }
 
+/// The file that has what is imported already.
+const HOLDER: &str = "FILE, where what is printed is to take the place of that file";
+
 /// What an import gives.
 #[derive(Debug)]
 pub struct Imported {
@@ -180,12 +183,18 @@ impl Import {
         ca.files.sums = None;
         let mut files = Snapshot::take(&ca)?;
         let texts = if self.what == What::People { &mut files.people } else { &mut files.hosts };
+        let before = texts.len();
         if let Some(replaced) = &self.replaces {
             let same = |text: &Text| same_file(&text.path, replaced);
             texts.retain(|text| !same(text));
         }
+        let replaces_none = texts.len() == before;
         texts.push(text);
-        Deciding::parse(&ca, &files).map(drop)
+        let parsed = Deciding::parse(&ca, &files).map(drop);
+        parsed.map_err(|why| match replaces_none && why.to_string().ends_with(" too") {
+            true => ConfigError::new(format!("{why}\nhint: --replaces {HOLDER}")),
+            false => why,
+        })
     }
 
     fn named(&self, name: &str) -> Result<(), crate::certificate::names::BadName> {

@@ -238,6 +238,12 @@ mod tests {
             ),
             (
                 "permit (",
+                "@extensions(\"permit-pty permit-user-rc\") permit (",
+                "3:13 \"permit-pty permit-user-rc\" is no extension",
+                "write commas between them; the extensions are permit-X11-forwarding",
+            ),
+            (
+                "permit (",
                 "@extensions(\"permit-pty, permit-pty\") permit (",
                 "3:13 permit-pty is named twice",
                 "once",

@@ -106,7 +106,10 @@ fn names_exist() {
         ),
     ]);
     let nobody = Policy::load("p", GOOD, &World::default()).unwrap_err();
-    assert_eq!(nobody.problems()[0].hint(), Some("no group exists yet"));
+    assert_eq!(
+        nobody.problems()[0].hint(),
+        Some("no group exists yet; groups = [\"sre\"] in people.toml makes an empty one")
+    );
 }
 
 #[test]

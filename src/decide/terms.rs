@@ -214,9 +214,13 @@ pub(super) fn extensions(text: &str) -> Result<BTreeSet<Extension>, BadTerm> {
         let Some(extension) = Extension::ALL.into_iter().find(|known| known.as_str() == name)
         else {
             let known = Extension::ALL.map(Extension::as_str).join(", ");
+            let between = match name.contains(char::is_whitespace) {
+                true => "write commas between them; ",
+                false => "",
+            };
             return Err(BadTerm::new(
                 format!("{name:?} is no extension"),
-                format!("the extensions are {known}"),
+                format!("{between}the extensions are {known}"),
             ));
         };
         if !all.insert(extension) {

@@ -56,6 +56,13 @@ impl World {
             "Service" if self.persons.iter().any(|known| known.as_str() == name) => Some("Person"),
             _ => None,
         };
+        // Groups and tags may be empty, so that a policy can be written first.
+        let made = match kind {
+            "Group" => format!("groups = [\"{name}\"] in people.toml makes an empty one"),
+            "Tag" => format!("tags = [\"{name}\"] in hosts.toml makes an unused one"),
+            _ => String::new(),
+        };
+        let made = |hint: String| if made.is_empty() { hint } else { format!("{hint}; {made}") };
         Err(match other {
             Some(other) => Missing {
                 message: format!("{name} is no {word}"),
@@ -64,8 +71,9 @@ impl World {
             None => Missing {
                 message: format!("{word} {name} does not exist"),
                 hint: match nearest(name, known.iter().map(String::as_str)) {
-                    Some(near) => format!("the nearest is {near}"),
-                    None => format!("no {word} exists yet"),
+                    Some(near) if distance(name, near) <= 2 => format!("the nearest is {near}"),
+                    Some(near) => made(format!("the nearest is {near}")),
+                    None => made(format!("no {word} exists yet")),
                 },
             },
         })
@@ -137,7 +145,10 @@ mod tests {
         let why = world.look_up("Person", "deploy-bot").unwrap_err();
         assert_eq!(why.message, "deploy-bot is no person");
         assert_eq!(why.hint, "write Service::\"deploy-bot\"");
-        assert_eq!(world.look_up("Tag", "prod").unwrap_err().hint, "no tag exists yet");
+        assert_eq!(
+            world.look_up("Tag", "prod").unwrap_err().hint,
+            "no tag exists yet; tags = [\"prod\"] in hosts.toml makes an unused one"
+        );
         assert_eq!(world.look_up("Action", "login"), Ok(()));
     }
 }

@@ -238,7 +238,10 @@ fn unknown(deciding: &Deciding, target: &Target) -> Option<String> {
                 people.iter().flat_map(|one| &one.keys).any(|key| fingerprint(key) == *print);
             return (!known).then(|| "nobody has this key: was the fingerprint meant?".to_owned());
         }
-        Target::Person(name) => close(name.as_str(), people.iter().map(|one| one.name.as_str())),
+        // A word without a kind is a person: `everything` may have been meant.
+        Target::Person(name) => {
+            close(name.as_str(), people.iter().map(|one| one.name.as_str()).chain(["everything"]))
+        }
         Target::Host(name) => close(name.as_str(), hosts.iter().map(|one| one.name.as_str())),
         Target::Tag(name) => close(name.as_str(), hosts.tags().iter().map(|one| one.as_str())),
     };

@@ -76,6 +76,7 @@ fn hosts_of_ansible_and_terraform_are_imported_reviewed_and_asked_for() {
     // The same again is twice, unless it is to take the other's place.
     let said = import(&ca, "hosts", "inventory.json", ANSIBLE, &more);
     assert!(said.code == 75 && said.err.contains("host app01: is in"), "{said:?}");
+    assert!(said.err.contains("\nhint: --replaces FILE"), "{said:?}");
     let place = ca.file("hosts.d/ansible.toml");
     let replaces = [&more[..], &["--replaces", place.to_str().unwrap()]].concat();
     assert_eq!(import(&ca, "hosts", "inventory.json", ANSIBLE, &replaces).code, 0);

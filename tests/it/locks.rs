@@ -141,13 +141,14 @@ fn typing_errors_are_told_and_nothing_is_written_twice() {
     let locks = || ca.entries().iter().filter(|entry| entry.kind == "lock").count();
     for (target, note) in [
         ("boob", "there is no person boob; was bob meant?"),
+        ("everythin", "there is no person everythin; was everything meant?"),
         ("host:wbe01", "there is no host wbe01; was web01 meant?"),
         ("tag:staging", "there is no tag staging"),
         ("key:SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "nobody has this key"),
     ] {
         ok(&ca.ssh("ana", &["lock", target, "--reason", "x"]), note);
     }
-    assert_eq!(locks(), 4);
+    assert_eq!(locks(), 5);
     // It stands already: said, and not written again.
     let again = ca.ssh("ana", &["lock", "boob", "--reason", "again"]);
     ok(
@@ -157,7 +158,7 @@ fn typing_errors_are_told_and_nothing_is_written_twice() {
     refused(&ca.ssh("ana", &["unlock", "bob", "--reason", "x"]), "person bob is not locked");
     let near = ca.ssh("ana", &["unlock", "host:web01", "--reason", "x"]);
     assert!(near.err.contains("hint: did you mean host:wbe01?"), "{near:?}");
-    assert_eq!(locks(), 4);
+    assert_eq!(locks(), 5);
 
     for (words, what) in [
         ("lock", "what to lock is missing"),
@@ -176,7 +177,7 @@ fn typing_errors_are_told_and_nothing_is_written_twice() {
     assert_eq!((&object["outcome"], &object["locked"]), (&"ok".into(), &false.into()));
     assert!(object["entry"].is_u64(), "{object}");
     let listed: Value = serde_json::from_str(&ca.ssh("ana", &["locks", "--json"]).out).unwrap();
-    assert_eq!(listed["locks"].as_array().unwrap().len(), 3);
+    assert_eq!(listed["locks"].as_array().unwrap().len(), 4);
 }
 
 /// Bob leaves the company on bad terms and is disabled. That night the machine is rebooted, then the power

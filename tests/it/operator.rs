@@ -122,6 +122,41 @@ fn a_first_certificate_from_an_empty_folder() {
     assert_eq!(operate(&ca, &["check"]).code, 0);
 }
 
+/// A policy that names a group and a tag which nobody has yet.
+#[test]
+fn a_policy_may_be_written_before_people_and_hosts() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca");
+    run(hallpass().args(["init", "--listen", "127.0.0.1:0"]).arg(&ca)).ok();
+    let policy = |principal: &str| {
+        let permit = format!(
+            "@id(\"deploy\") @ttl(\"5m\")\npermit ({principal}, action == Action::\"login\", resource in Tag::\"prod\");\n"
+        );
+        std::fs::write(ca.join("policy.cedar"), permit).unwrap();
+    };
+    policy("principal");
+    let said = operate(&ca, &["check"]);
+    let hint = "hint: no tag exists yet; tags = [\"prod\"] in hosts.toml makes an unused one";
+    assert!(said.code == 75 && said.err.contains(hint), "{said:?}");
+    assert_eq!(operate(&ca, &["host", "add", "web01", "--login", "me"]).code, 75);
+    let said = operate(&ca, &["host", "add", "web01", "--login", "me", "--tag", "prod"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    policy("principal in Group::\"ops\"");
+    key_pair(dir.path(), "eve", &["ed25519"]);
+    let key = dir.path().join("eve.pub");
+    let words = ["person", "add", "eve", "--group", "ops", "--key", key.to_str().unwrap()];
+    let said = operate(&ca, &words);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(operate(&ca, &["check"]).code, 0);
+
+    // A daemon that has ended issues nothing, whatever it wrote last.
+    std::fs::write(ca.join("state/standing"), "issuing\n").unwrap();
+    let said = operate(&ca, &["health"]);
+    assert!(said.out.contains("FAIL  certificates: none are issued, nobody serves"), "{said:?}");
+    let said = run(hallpass().args(["check", "--config"]).arg(dir.path().join("ca.toml")));
+    assert!(said.code == 75 && said.err.contains("\nhint: --config FILE"), "{said:?}");
+}
+
 #[test]
 fn surprises_are_refused_at_start_and_name_what_mends_them() {
     type Surprise = (&'static str, fn(&Path), &'static str);

@@ -118,6 +118,7 @@ fn without_a_daemon_it_says_so() {
     let config = dir.path().join("ca/ca.toml");
     let said = run(crate::ca::hallpass().args(["reload", "--config"]).arg(&config));
     assert!(said.code == 75 && said.err.contains("no hallpass serves here"), "{said:?}");
+    assert!(said.err.contains("\nhint: hallpass serve --config "), "{said:?}");
 }
 
 /// At three in the morning a pipeline deploys a policy with a mistake in it, then hosts without the

@@ -89,6 +89,8 @@ fn words_that_are_not_understood_are_usage() {
             "--ttl 5m",
         ),
         ("help me", "there is no verb me", "ssh ca help"),
+        ("help rnew", "there is no verb rnew", "did you mean ssh ca help renew?"),
+        ("show", "the request is missing", "ssh ca show REQUEST; ssh ca list shows yours"),
         (
             "deploy@web01 OPS-7 --reason roll back",
             "back is one word too many",

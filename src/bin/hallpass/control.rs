@@ -48,7 +48,10 @@ pub(crate) fn ask(ca: &Ca, order: &Order) -> Result<Answer, String> {
     let at = socket.display();
     let mut stream = UnixStream::connect(&socket).map_err(|why| match why.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            format!("no hallpass serves here: nobody answers at {at}")
+            let config = ca.source.path.display();
+            format!(
+                "no hallpass serves here: nobody answers at {at}\nhint: hallpass serve --config {config}"
+            )
         }
         ErrorKind::PermissionDenied => format!("{at}: for root and the daemon's own user alone"),
         _ => format!("{at}: {why}"),

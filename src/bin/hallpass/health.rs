@@ -1,7 +1,9 @@
 //! `health`: for whoever is on call. What is well and what is not, a line each.
 
+use std::io::ErrorKind;
 use std::io::Read as _;
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,9 +25,12 @@ const BEHIND: u64 = 512;
 
 pub(crate) fn health(path: &Path) -> Result<(), Stop> {
     let ca = Ca::load(path)?;
+    let door = door(&ca);
+    // What the daemon said last, it said perhaps before it ended.
+    let unserved = door.is_err() && unserved(&ca);
     let findings = [
-        ("door", door(&ca)),
-        ("certificates", certificates(&ca)),
+        ("door", door),
+        ("certificates", certificates(&ca, unserved)),
         ("ledger", ledger(&ca)),
         ("disk", disk(&ca)),
     ];
@@ -54,14 +59,22 @@ fn door(ca: &Ca) -> Result<String, String> {
 }
 
 /// The daemon says that it issues certificates.
-fn certificates(ca: &Ca) -> Result<String, String> {
+fn certificates(ca: &Ca, unserved: bool) -> Result<String, String> {
     let path = ca.ledger.standing();
     let text = std::fs::read_to_string(&path)
         .map_err(|why| format!("{}: {why}; hallpass serve writes it", path.display()))?;
     match text.trim_end() {
+        "issuing" if unserved => Err("none are issued, nobody serves".to_owned()),
         "issuing" => Ok("are issued".to_owned()),
         fault => Err(Safe(fault).to_string()),
     }
+}
+
+/// Nobody listens on the operator's socket; whoever may not connect cannot tell.
+fn unserved(ca: &Ca) -> bool {
+    let connected = UnixStream::connect(ca.control_socket());
+    connected
+        .is_err_and(|why| matches!(why.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused))
 }
 
 /// There is room beside the reserve.

@@ -24,12 +24,18 @@ use crate::{Stop, control, print, say};
 pub(crate) fn config(path: &Path, name: &str, keep: &[Kept]) -> Result<(), Stop> {
     let Config { ca, deciding, .. } = Config::load(path)?;
     let hosts = &deciding.hosts;
-    let host = hosts.find(name).ok_or_else(|| format!("there is no host {name:?}"))?;
+    let host = hosts.find(name).ok_or_else(|| no_host(name))?;
     print(&config::file(&Trust::load(&ca)?, hosts, host, keep)?);
     eprintln!(
         "hint: as root on the server: sh FILE  (FILE: where you saved this; it undoes all again)"
     );
     Ok(())
+}
+
+fn no_host(name: &str) -> String {
+    format!(
+        "there is no host {name:?}\nhint: hosts.toml and hosts.d have them; hallpass host add NAME makes one"
+    )
 }
 
 pub(crate) fn known_hosts(path: &Path) -> Result<(), Stop> {
@@ -42,7 +48,7 @@ pub(crate) fn sign(words: &SignWords) -> Result<(), Stop> {
     let Config { ca, deciding, .. } = Config::load(&words.at.config)?;
     let trust = Trust::load(&ca)?;
     let host = deciding.hosts.find(&words.name);
-    let host = host.ok_or_else(|| format!("there is no host {:?}", words.name))?;
+    let host = host.ok_or_else(|| no_host(&words.name))?;
     let key = public_key(&words.key)?;
     // Nothing is recorded that cannot be signed then.
     let signer = signer_config(&ca, words.signer_config.as_deref())?;

@@ -108,6 +108,7 @@ fn object(one: &Explained) -> Value {
 
 /// Everything one could ask for.
 pub fn catalog(all: &[Offered], as_json: bool) -> Reply {
+    let hint = "ssh ca explain LOGIN@HOST TICKET says what would be missing";
     if as_json {
         let offers: Vec<Value> = all
             .iter()
@@ -121,7 +122,10 @@ pub fn catalog(all: &[Offered], as_json: bool) -> Reply {
                         "period": one.terms.period.as_secs(), "needs": one.needs, "accounts": accounts })
             })
             .collect();
-        return super::json_reply(&json!({ "outcome": "ok", "offers": offers }), exit::DONE);
+        return super::json_reply(
+            &json!({ "outcome": "ok", "offers": offers, "hint": hint }),
+            exit::DONE,
+        );
     }
     let mut text = String::new();
     for one in all {
@@ -142,7 +146,6 @@ pub fn catalog(all: &[Offered], as_json: bool) -> Reply {
         [] => vec!["no offer is for you".to_owned()],
         _ => Vec::new(),
     };
-    let hint = "ssh ca explain LOGIN@HOST TICKET says what would be missing";
     Reply { stdout: text.into_bytes(), stderr: super::say(&said, Some(hint)), status: exit::DONE }
 }
 

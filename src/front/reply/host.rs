@@ -9,6 +9,7 @@ use super::{exit, json_reply, say};
 use crate::certificate::safe::Safe;
 use crate::config::hosts::Hosts;
 use crate::config::trust::Trust;
+use crate::decide::close;
 use crate::desk::host_certificate::NotRecorded;
 use crate::host::config::file;
 use crate::host::known_hosts::known_hosts;
@@ -42,11 +43,14 @@ pub fn give(give: &Give, trust: &Trust, hosts: &Hosts, as_json: bool) -> Reply {
         ),
         Give::HostConfig { host: name, keep } => {
             let Some(host) = hosts.find(name) else {
-                return no(&format!("there is no host {}", Safe(name)), as_json);
+                let near = close(name, hosts.names());
+                let hint = near.map(|near| format!("did you mean ssh ca host config {near}?"));
+                let why = format!("there is no host {}", Safe(name));
+                return no(&why, hint.as_deref(), as_json);
             };
             match file(trust, hosts, host, keep) {
                 Ok(text) => (text, "as root on the server: sh FILE  (FILE: where you saved this)"),
-                Err(why) => return no(&why.to_string(), as_json),
+                Err(why) => return no(&why.to_string(), None, as_json),
             }
         }
     };
@@ -65,8 +69,9 @@ pub fn recorded(recorded: Result<u64, NotRecorded>) -> Answer {
     }
 }
 
-fn no(why: &str, as_json: bool) -> Reply {
-    let hint = "hosts, and their accounts, are declared in hosts.toml; ssh ca help host";
+fn no(why: &str, hint: Option<&str>, as_json: bool) -> Reply {
+    let declared = "hosts, and their accounts, are declared in hosts.toml; ssh ca help host";
+    let hint = hint.unwrap_or(declared);
     if as_json {
         let object = json!({ "outcome": "refused", "reasons": [why], "hint": hint });
         return json_reply(&object, exit::REFUSED);

@@ -117,9 +117,13 @@ pub(super) fn grant_line(grant: &LiveGrant, now: UnixTime) -> String {
 }
 
 pub(super) fn list(grants: &[LiveGrant], now: UnixTime, as_json: bool) -> Reply {
+    let hint = match grants {
+        [] => "ssh ca LOGIN@HOST TICKET".to_owned(),
+        [grant, ..] => format!("ssh ca renew {}", grant.request),
+    };
     if as_json {
         let grants: Vec<Value> = grants.iter().map(grant_object).collect();
-        return json_reply(&json!({ "outcome": "ok", "grants": grants }), exit::DONE);
+        return json_reply(&json!({ "outcome": "ok", "grants": grants, "hint": hint }), exit::DONE);
     }
     let mut said = Vec::new();
     for grant in grants {
@@ -136,13 +140,9 @@ pub(super) fn list(grants: &[LiveGrant], now: UnixTime, as_json: bool) -> Reply 
             grant.offer, grant.began, grant.certificates
         ));
     }
-    let hint = match grants {
-        [] => {
-            said.push("no live grant".to_owned());
-            "ssh ca LOGIN@HOST TICKET".to_owned()
-        }
-        [grant, ..] => format!("ssh ca renew {}", grant.request),
-    };
+    if grants.is_empty() {
+        said.push("no live grant".to_owned());
+    }
     Reply { stdout: Vec::new(), stderr: say(&said, Some(&hint)), status: exit::DONE }
 }
 

@@ -47,7 +47,8 @@ pub fn by_operator(done: Result<Changed, Outcome>) -> Answer {
         Ok(changed) => Answer::ok(words(&changed).0),
         Err(Outcome::Refused(no)) => {
             let mut answer = Answer::refused(format!("refused: {}", no.reasons.join("; ")));
-            answer.hint = Some(no.hint);
+            // The same verbs, typed on the machine.
+            answer.hint = Some(no.hint.replace("ssh ca ", "hallpass "));
             answer
         }
         Err(Outcome::Fault(fault)) => {

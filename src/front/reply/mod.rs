@@ -13,7 +13,7 @@ pub mod reload;
 use serde_json::{Value, json};
 
 use super::Reply;
-use super::verbs::Usage;
+use super::verbs::{self, Usage};
 use crate::audit::tell::ascii;
 use crate::certificate::safe::Safe;
 use crate::config::trust::{Part, Trust};
@@ -72,10 +72,13 @@ fn fault(fault: &Fault, as_json: bool) -> Reply {
 
 fn status(status: &Status, as_json: bool) -> Reply {
     let Status { person, key, key_type, locks, grants, now } = status;
+    let next = "ssh -A ca LOGIN@HOST TICKET, then ssh LOGIN@HOST";
     if as_json {
         let grants: Vec<Value> = grants.iter().map(issued::grant_object).collect();
         return json_reply(
-            &json!({ "outcome": "ok", "person": person, "key": key, "locks": locks, "grants": grants }),
+            &json!({
+                "outcome": "ok", "person": person, "key": key, "locks": locks, "grants": grants, "hint": next,
+            }),
             exit::DONE,
         );
     }
@@ -85,15 +88,17 @@ fn status(status: &Status, as_json: bool) -> Reply {
         said.push("no live grant".to_owned());
     }
     said.extend(grants.iter().map(|grant| issued::grant_line(grant, *now)));
-    let next = "ssh -A ca LOGIN@HOST TICKET, then ssh LOGIN@HOST\nhint: ssh ca config  (with it ssh LOGIN@HOST is all)\nhint: ssh ca help";
-    Reply { stdout: Vec::new(), stderr: say(&said, Some(next)), status: exit::DONE }
+    let next =
+        format!("{next}\nhint: ssh ca config  (with it ssh LOGIN@HOST is all)\nhint: ssh ca help");
+    Reply { stdout: Vec::new(), stderr: say(&said, Some(&next)), status: exit::DONE }
 }
 
 /// The client's ssh_config block.
 pub fn config(block: &str, hosts: usize, as_json: bool) -> Reply {
+    let hint = "mkdir -p -m 700 ~/.ssh/hallpass, save this as ~/.ssh/hallpass/config, and put `Include hallpass/config` at the top of ~/.ssh/config";
     if as_json {
         return json_reply(
-            &json!({ "outcome": "ok", "config": block, "hosts": hosts }),
+            &json!({ "outcome": "ok", "config": block, "hosts": hosts, "hint": hint }),
             exit::DONE,
         );
     }
@@ -102,7 +107,6 @@ pub fn config(block: &str, hosts: usize, as_json: bool) -> Reply {
         1 => "1 host that you may ask for".to_owned(),
         hosts => format!("{hosts} hosts that you may ask for"),
     };
-    let hint = "mkdir -p -m 700 ~/.ssh/hallpass, save this as ~/.ssh/hallpass/config, and put `Include hallpass/config` at the top of ~/.ssh/config";
     Reply {
         stdout: block.as_bytes().to_vec(),
         stderr: say(&[said], Some(hint)),
@@ -135,7 +139,9 @@ pub fn help(verb: Option<&str>, as_json: bool) -> Reply {
                 return usage(&Usage {
                     json: as_json,
                     what: format!("there is no verb {}", Safe(verb)),
-                    hint: "ssh ca help".to_owned(),
+                    hint: verbs::near(verb).map_or("ssh ca help".to_owned(), |near| {
+                        format!("did you mean ssh ca help {near}?")
+                    }),
                     unknown: None,
                 });
             }

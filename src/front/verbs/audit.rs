@@ -17,7 +17,7 @@ pub(super) fn explain(why: &clap::Error, mut usage: Usage) -> Usage {
         ErrorKind::ArgumentConflict => {
             "--account is --login and --host in one".clone_into(&mut usage.what);
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             "search or show is missing".clone_into(&mut usage.what);
         }
         _ => return usage,

@@ -159,6 +159,11 @@ struct TrustWords {
     ledger: bool,
 }
 
+/// The verb that was meant, if one is near enough.
+pub fn near(word: &str) -> Option<&'static str> {
+    crate::decide::close(word, VERBS.into_iter())
+}
+
 /// Reads one account, `LOGIN@HOST` or `HOST`: what is wrong with it, and what to type instead.
 pub fn account(text: &str) -> Result<Target, (String, String)> {
     target(text)
@@ -201,10 +206,22 @@ fn words_to_line(mut words: Vec<String>, at_hand: Option<&str>) -> Result<Line, 
         words.insert(first, "request".to_owned());
     }
     let quoted = words.iter().any(|word| word == "--reason");
-    let audit = words.get(first).is_some_and(|word| word == "audit");
+    let verb = words.get(first).cloned().unwrap_or_default();
+    let swapped = words.get(first + 1).is_some_and(|word| word.contains('@'));
+    // Help lists `host config` and `audit search` as they are typed.
+    let listed = ["host config", "audit search", "audit show"];
+    if let [help, verb, part] = words.get(first..).unwrap_or_default()
+        && help == "help"
+        && listed.contains(&format!("{verb} {part}").as_str())
+    {
+        words.pop();
+    }
     let typed = Words::try_parse_from(words).map_err(|why| {
         let usage = explain(&why, json, quoted);
-        if audit { audit::explain(&why, usage) } else { usage }
+        match verb.as_str() {
+            "audit" => audit::explain(&why, usage),
+            verb => missing(&why, verb, swapped, usage),
+        }
     })?;
     let wrong = |(what, hint): Wrong| Usage { json, what, hint, unknown: None };
     let verb = match typed.verb {
@@ -259,6 +276,46 @@ fn parts(words: &TrustWords) -> Vec<Part> {
     if named.is_empty() { wanted.map(|(_, part)| part).to_vec() } else { named }
 }
 
+/// What one verb's words lack, and how they are typed.
+fn missing(why: &clap::Error, verb: &str, swapped: bool, mut usage: Usage) -> Usage {
+    let (what, hint) = match (why.kind(), verb) {
+        (ErrorKind::MissingRequiredArgument, "ensure") => {
+            ("the account is missing", "ssh ca ensure LOGIN@HOST")
+        }
+        (ErrorKind::MissingRequiredArgument, "why") => {
+            ("the account is missing", "ssh ca why LOGIN@HOST")
+        }
+        (ErrorKind::MissingRequiredArgument, "explain") => {
+            ("the account is missing", "ssh ca explain LOGIN@HOST TICKET")
+        }
+        (ErrorKind::MissingRequiredArgument, "show") => {
+            ("the request is missing", "ssh ca show REQUEST; ssh ca list shows yours")
+        }
+        (ErrorKind::MissingRequiredArgument, "host") => {
+            ("the host is missing", "ssh ca host config NAME")
+        }
+        (
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand,
+            "host",
+        ) => ("config is missing", "ssh ca host config NAME"),
+        (ErrorKind::InvalidSubcommand, "host") => {
+            usage.unknown = None;
+            usage.hint = "ssh ca host config NAME".to_owned();
+            return usage;
+        }
+        (ErrorKind::InvalidSubcommand, _) if swapped => {
+            usage.hint = "the account comes first: ssh ca LOGIN@HOST TICKET".to_owned();
+            return usage;
+        }
+        (ErrorKind::InvalidValue | ErrorKind::NoEquals, verb) if VERBS.contains(&verb) => {
+            usage.hint = format!("ssh ca help {verb}");
+            return usage;
+        }
+        _ => return usage,
+    };
+    Usage { what: what.to_owned(), hint: hint.to_owned(), ..usage }
+}
+
 /// A clap error in one line and one hint. `reason`: a reason was given, whose words ssh joins.
 fn explain(why: &clap::Error, json: bool, reason: bool) -> Usage {
     let context = |kind| match why.get(kind) {
@@ -270,7 +327,7 @@ fn explain(why: &clap::Error, json: bool, reason: bool) -> Usage {
     let (what, hint) = match why.kind() {
         ErrorKind::InvalidSubcommand => {
             let word = context(ContextKind::InvalidSubcommand).unwrap_or_default();
-            let near = crate::decide::close(&word, VERBS.into_iter());
+            let near = near(&word);
             (
                 format!("there is no verb {}", Safe(&word)),
                 near.map_or("ssh ca help".into(), |near| format!("did you mean ssh ca {near}?")),
@@ -379,7 +436,9 @@ mod tests {
         assert!(
             matches!(parse(b"trust", None).unwrap().verb, Verb::Trust(parts) if parts.len() == 4)
         );
-        assert!(matches!(parse(b"help request", None).unwrap().verb, Verb::Help(Some(_))));
+        for words in ["help request", "help host", "help host config", "help audit show"] {
+            assert!(matches!(parse(words.as_bytes(), None).unwrap().verb, Verb::Help(Some(_))));
+        }
     }
 
     #[test]
@@ -388,6 +447,26 @@ mod tests {
             ("frobnicate", "there is no verb frobnicate", "ssh ca help"),
             ("statsu", "there is no verb statsu", "did you mean ssh ca status?"),
             ("request", "the account is missing", "ssh ca LOGIN@HOST TICKET"),
+            ("ensure", "the account is missing", "ssh ca ensure LOGIN@HOST"),
+            ("why --json", "the account is missing", "ssh ca why LOGIN@HOST"),
+            ("explain", "the account is missing", "ssh ca explain LOGIN@HOST TICKET"),
+            ("show", "the request is missing", "ssh ca show REQUEST; ssh ca list shows yours"),
+            ("unlock bob --reason", "--reason <REASON> needs a value", "ssh ca help unlock"),
+            ("host", "config is missing", "ssh ca host config NAME"),
+            ("host --json", "config is missing", "ssh ca host config NAME"),
+            ("audit --json", "search or show is missing", "ssh ca help audit"),
+            ("host config", "the host is missing", "ssh ca host config NAME"),
+            ("host cnfig web01", "there is no verb cnfig", "ssh ca host config NAME"),
+            (
+                "OPS-7 deploy@web01",
+                "there is no verb OPS-7",
+                "the account comes first: ssh ca LOGIN@HOST TICKET",
+            ),
+            (
+                "ensure deploy@web01 OPS-7",
+                "OPS-7 is no account",
+                "ssh ca ensure LOGIN@HOST --ticket TICKET",
+            ),
             (
                 "deploy@web01 OPS-7 more",
                 "more is one word too many or an unknown option",

@@ -75,6 +75,14 @@ impl EnsureWords {
     /// `at_hand` is the ticket that came with the connection.
     pub(super) fn ask(self, at_hand: Option<&str>) -> Result<Ask, Wrong> {
         let Self { accounts, mut terms } = self;
+        // No host's name has such letters, a ticket's has: it was typed as in a request.
+        let ticket = |word: &&String| {
+            !word.contains('@') && (word.contains("://") || word.contains(char::is_uppercase))
+        };
+        if let Some(word) = accounts.iter().skip(1).find(ticket) {
+            let hint = "ssh ca ensure LOGIN@HOST --ticket TICKET";
+            return Err((format!("{} is no account", Safe(word)), hint.to_owned()));
+        }
         terms.ticket = terms.ticket.or(at_hand.map(str::to_owned));
         terms.ask(targets(&accounts.join(","))?)
     }
