@@ -8,7 +8,7 @@ use rand::Rng as _;
 
 use super::collect::{self, Wanted, account_facts};
 use super::delivery::destination;
-use super::explaining::offered;
+use super::explaining::{Offered, offered};
 use super::outcome::{Fault, Issue, Issued, LiveGrant, Outcome, Reach, Refused, Status, To, Why};
 use super::request::{Asker, Place, Target, TicketGiven, Want};
 use super::{Desk, Errand, Stop};
@@ -28,14 +28,28 @@ pub(super) fn not_enrolled() -> Stop {
     )
 }
 
-/// The accounts of live grants, as targets.
-pub(super) fn targets_of(live: &[LiveGrant]) -> Vec<Target> {
-    let accounts = live.iter().flat_map(|grant| &grant.accounts);
-    let target = |account: &String| {
-        let (login, host) = account.split_once('@')?;
-        Some(Target { login: Some(login.parse().ok()?), place: Place::Host(host.to_owned()) })
-    };
-    accounts.filter_map(target).collect()
+/// Live grants of one request, and the accounts that a certificate from them is to open.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) grants: Vec<LiveGrant>,
+    accounts: Vec<String>,
+}
+
+impl Held {
+    /// For all that they cover.
+    fn of(grants: Vec<LiveGrant>) -> Self {
+        let accounts = grants.iter().flat_map(|grant| grant.accounts.clone()).collect();
+        Self { grants, accounts }
+    }
+
+    /// The accounts, as targets.
+    pub(super) fn targets(&self) -> Vec<Target> {
+        let target = |account: &String| {
+            let (login, host) = account.split_once('@')?;
+            Some(Target { login: Some(login.parse().ok()?), place: Place::Host(host.to_owned()) })
+        };
+        self.accounts.iter().filter_map(target).collect()
+    }
 }
 
 impl Errand<'_> {
@@ -60,21 +74,11 @@ impl Desk {
         errand: &Errand<'_>,
         person: &Person,
         want: &Want,
-    ) -> Result<Vec<LiveGrant>, Stop> {
+    ) -> Result<Held, Stop> {
         let (ask, now) = (errand.ask, errand.reading.now);
-        // Without the accounts' names nothing can be covered; what is wrong with them is said later.
-        let mut names = Vec::new();
-        for target in &errand.targets() {
-            let (Place::Host(typed), Some(login)) = (&target.place, &target.login) else {
-                return Ok(Vec::new());
-            };
-            let host = match errand.deciding.hosts.find(typed) {
-                Some(host) => host,
-                None if *want == Want::New => return Ok(Vec::new()),
-                None => collect::host(errand.deciding, typed, &format!("{login}@"))?,
-            };
-            names.push(account_facts(login, host).name());
-        }
+        let Some(names) = self.names_held(errand, person, want)? else {
+            return Ok(Held::default());
+        };
         let ticket = match &ask.ticket {
             None => None,
             Some(TicketGiven::Id(id)) => Some(id.as_str().to_owned()),
@@ -96,15 +100,66 @@ impl Desk {
                 format!("ask for it: ssh ca {} TICKET", ask.account()),
             ));
         }
-        Ok(live)
+        Ok(Held { grants: live, accounts: names })
+    }
+
+    /// The accounts that were asked for, by name, as far as that takes no decision: where no account was
+    /// named, the one account that a live grant has on the host. `None` where there is none, and where
+    /// something is wrong with what was typed, which is said later.
+    fn names_held(
+        &self,
+        errand: &Errand<'_>,
+        person: &Person,
+        want: &Want,
+    ) -> Result<Option<Vec<String>>, Stop> {
+        let live = self.live(person, errand.reading.now);
+        let held = |host: &Host| {
+            let on = |name: &&String| {
+                name.split_once('@').is_some_and(|(_, at)| at == host.name.as_str())
+            };
+            let names: BTreeSet<&String> =
+                live.iter().flat_map(|grant| &grant.accounts).filter(on).collect();
+            (names.len() == 1).then(|| names.first().map(|name| (*name).clone())).flatten()
+        };
+        let mut names = Vec::new();
+        for target in &errand.targets() {
+            let hosts: Vec<&Host> = match &target.place {
+                Place::Tag(tag) => {
+                    let tagged =
+                        errand.deciding.hosts.iter().filter(|host| host.tags.contains(tag));
+                    let having = |host: &&Host| {
+                        target.login.as_ref().is_none_or(|login| host.accounts.contains(login))
+                    };
+                    tagged.filter(having).collect()
+                }
+                Place::Host(typed) => match errand.deciding.hosts.find(typed) {
+                    Some(host) => vec![host],
+                    None if *want == Want::New => return Ok(None),
+                    None => {
+                        let login = target
+                            .login
+                            .as_ref()
+                            .map_or(String::new(), |login| format!("{login}@"));
+                        vec![collect::host(errand.deciding, typed, &login)?]
+                    }
+                },
+            };
+            for host in hosts {
+                let name = match &target.login {
+                    Some(login) => Some(account_facts(login, host).name()),
+                    None => held(host),
+                };
+                match name {
+                    Some(name) => names.push(name),
+                    None => return Ok(None),
+                }
+            }
+        }
+        Ok(Some(names).filter(|names| !names.is_empty()))
     }
 
     /// The grants of the only request of a person's that has live ones.
-    pub(super) fn only_grants(
-        &self,
-        person: &Person,
-        now: UnixTime,
-    ) -> Result<Vec<LiveGrant>, Stop> {
+    pub(super) fn only_grants(&self, person: &Person, now: UnixTime) -> Result<Held, Stop> {
         let live = self.live(person, now);
         let Some(first) = live.first() else {
             return Err(Stop::no(
@@ -113,7 +168,7 @@ impl Desk {
             ));
         };
         if live.iter().all(|grant| grant.request == first.request) {
-            return Ok(live);
+            return Ok(Held::of(live));
         }
         let mut requests: Vec<&str> = live.iter().map(|grant| grant.request.as_str()).collect();
         requests.dedup();
@@ -129,7 +184,7 @@ impl Desk {
         person: &Person,
         id: &RequestId,
         now: UnixTime,
-    ) -> Result<Vec<LiveGrant>, Stop> {
+    ) -> Result<Held, Stop> {
         let mut live = self.live(person, now);
         live.retain(|grant| grant.request == *id);
         if live.is_empty() {
@@ -138,7 +193,7 @@ impl Desk {
                 "ssh ca list shows those you have",
             ));
         }
-        Ok(live)
+        Ok(Held::of(live))
     }
 
     fn live(&self, person: &Person, now: UnixTime) -> Vec<LiveGrant> {
@@ -237,7 +292,10 @@ impl Desk {
     pub fn why(&self, asker: &Asker, target: &Target) -> Outcome {
         let now = self.clock.now();
         let deciding = self.in_force.now();
-        let Some(person) = deciding.people.owner(&asker.key) else { return gone() };
+        let person = match self.here(&deciding, asker) {
+            Ok(person) => person,
+            Err(stop) => return said(stop),
+        };
         let (Place::Host(typed), Some(login)) = (&target.place, &target.login) else {
             return no(
                 format!("{} is not one account", Safe(&target.to_string())),
@@ -249,8 +307,17 @@ impl Desk {
             Err(stop) => return said(stop),
         };
         let account = account_facts(login, host).name();
+        let gives = |offered: &Offered| {
+            let mut of = offered.accounts.iter().filter(|(name, _)| name == login);
+            of.any(|(_, hosts)| hosts.iter().any(|name| name == host.name.as_str()))
+        };
+        let offered = match offered(&deciding, person, self.at(asker)) {
+            Ok(all) => all.iter().any(gives),
+            Err(outcome) => return outcome,
+        };
         let on = format!("@{}", host.name);
-        let live = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(person, now);
+        let live =
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person.name, now);
         let (grants, others): (Vec<_>, Vec<_>) =
             live.into_iter().partition(|grant| grant.accounts.contains(&account));
         let there = |grant: &LiveGrant| grant.accounts.iter().any(|name| name.ends_with(&on));
@@ -260,6 +327,7 @@ impl Desk {
             grants,
             elsewhere: others.into_iter().filter(there).collect(),
             key: fingerprint(&asker.key),
+            offered,
             keys_known: collect::keys_known(host),
             now,
         }))

@@ -41,10 +41,10 @@ use rand::Rng as _;
 use self::collect::{Wanted, person_facts};
 use self::delivery::Fresh;
 use self::granting::{Detail, Way, decided, into_agent, one_certificate, remarks, ways, within};
-use self::holdings::{not_enrolled, targets_of};
+use self::holdings::{Held, not_enrolled};
 use self::in_force::InForce;
 use self::kept::{Kept, Turns};
-use self::outcome::{Fault, Issued, LiveGrant, Outcome, Refused, To};
+use self::outcome::{Fault, Issued, Outcome, Refused, To};
 use self::request::{Ask, Asker, TicketGiven, Want, Which};
 use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
@@ -200,7 +200,7 @@ impl Desk {
                 self.covering(errand, person, want)?
             }
         };
-        if live.is_empty() {
+        if live.grants.is_empty() {
             return self.issue(errand, person, want, None).await;
         }
         let renewed = self.issue(errand, person, want, Some(&live)).await;
@@ -219,10 +219,11 @@ impl Desk {
         errand: &Errand<'_>,
         person: &Person,
         want: &Want,
-        live: Option<&[LiveGrant]>,
+        held: Option<&Held>,
     ) -> Result<Outcome, Stop> {
         let Errand { deciding, asker, ask, reading, .. } = *errand;
         let now = reading.now;
+        let live = held.map(|held| held.grants.as_slice());
         // A renewal is for the accounts, the ticket and the reason of its grant.
         let (id, given, reason) = match live {
             Some([grant, ..]) => (
@@ -252,10 +253,7 @@ impl Desk {
         };
 
         // 3. The accounts, by their canonical names; which one on a host is the policy's to say.
-        let targets = match (want, live) {
-            (Want::Further(Which::Only | Which::Request(_)), Some(live)) => targets_of(live),
-            _ => errand.targets(),
-        };
+        let targets = held.map_or_else(|| errand.targets(), Held::targets);
         let mut wanted = collect::wanted(deciding, &targets, &facts)?;
 
         // What is locked is not decided; the ledger's writer looks once more before COMMIT.

@@ -160,6 +160,8 @@ pub struct Why {
     pub elsewhere: Vec<LiveGrant>,
     /// The key that was proved on this connection.
     pub key: String,
+    /// Whether some offer could give it.
+    pub offered: bool,
     /// Whether the host's keys are known, so that an agent can be bound to it.
     pub keys_known: bool,
     /// When this was read.

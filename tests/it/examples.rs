@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::booted::{ADDRESS, Machine, can_boot};
 use crate::ca::Ca;
-use crate::namespace::may_mount;
+use crate::namespace::may_serve;
 use crate::process::{Said, ansible_playbook, key_pair, repository, run, until};
 use crate::server::{IN, OUT, Server, ca_with, state};
 
 #[test]
 fn ansible_puts_servers_under_the_ca_and_back() {
-    if !may_mount("examples::ansible_puts_servers_under_the_ca_and_back") {
+    if !may_serve("examples::ansible_puts_servers_under_the_ca_and_back") {
         return;
     }
     let ca = Ca::start();

@@ -39,6 +39,10 @@ fn asking_again_is_answered_from_the_live_grant() {
     assert_ne!(again["serial"], first["serial"]);
     assert_eq!((count(&ca, "grant"), count(&ca, "certificate")), (1, 2));
 
+    // Without the account it is the one that the grant has there.
+    for words in [&["web01"][..], &["web01.example.com", "OPS-7"]] {
+        assert_eq!(asked(&ca, words)["request"], first["request"], "{words:?}");
+    }
     // The grant outlives the daemon, and its end is what it was.
     ca.restart();
     let after = asked(&ca, &["deploy@web01.example.com", "OPS-7", "--for", "30m"]);
@@ -56,7 +60,12 @@ fn asking_again_is_answered_from_the_live_grant() {
         assert_ne!(own["request"], first["request"], "{other:?}: {own}");
         assert_eq!(own["renewal"], false, "{other:?}");
     }
-    assert_eq!(count(&ca, "grant"), 4);
+    // A tag is its hosts.
+    let both = asked(&ca, &["deploy@tag:prod", "OPS-7", "--for", "30m"]);
+    assert_eq!(both["renewal"], false, "{both}");
+    let again = asked(&ca, &["deploy@tag:prod"]);
+    assert_eq!((&again["request"], &again["accounts"]), (&both["request"], &both["accounts"]));
+    assert_eq!(count(&ca, "grant"), 5);
 }
 
 /// A renewal reads the ticket again and asks policy again: when the ticket is resolved the grant gives
@@ -159,9 +168,9 @@ fn names_as_people_use_them() {
     let accounts = |words: &[&str]| asked(&ca, words)["accounts"].clone();
 
     // Of web01's three accounts OPS-7 opens one; logs needs none, root another one.
+    assert_eq!(accounts(&["web01"]), json!(["logs@web01"]));
     assert_eq!(accounts(&["web01", "OPS-7"]), json!(["deploy@web01"]));
     assert_eq!(accounts(&["dev01"]), json!(["dev@dev01"]));
-    assert_eq!(accounts(&["web01"]), json!(["logs@web01"]));
     assert_eq!(accounts(&["deploy@tag:prod", "OPS-7"]), json!(["deploy@web01", "deploy@web02"]));
     assert_eq!(accounts(&["logs@tag:prod"]), json!(["logs@db01", "logs@web01", "logs@web02"]));
     let by_url = asked(&ca, &["deploy@web01", "https://tracker.example/browse/OPS-7?x=1"]);
@@ -209,6 +218,11 @@ fn what_one_holds_and_why_a_login_fails() {
     assert!(said.err.contains(&format!("serial {serial} is for the key SHA256:")), "{said:?}");
     assert!(said.err.contains("perhaps: ssh was not told of the file"), "{said:?}");
     assert!(said.err.contains("host keys of web01 are not known"), "{said:?}");
+    let said = ca.ssh("bob", &["why", "root@web01"]);
+    assert!(
+        said.err.ends_with("hint: ssh ca explain root@web01 says why no offer gives it\n"),
+        "{said:?}"
+    );
     let said = ca.ssh("ana", &["why", "root@web01"]);
     assert!(said.err.contains("what you hold there is for deploy@web01"), "{said:?}");
 

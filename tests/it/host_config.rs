@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::ca::Ca;
-use crate::namespace::may_mount;
+use crate::namespace::may_serve;
 use crate::process::{key_pair, run};
 use crate::server::{IN, OUT, Server, ca_with, printed, state};
 
 #[test]
 fn a_server_is_put_under_the_ca_and_back_by_the_printed_lines_alone() {
-    if !may_mount("host_config::a_server_is_put_under_the_ca_and_back_by_the_printed_lines_alone") {
+    if !may_serve("host_config::a_server_is_put_under_the_ca_and_back_by_the_printed_lines_alone") {
         return;
     }
     let ca = Ca::start();
@@ -78,7 +78,7 @@ fn a_server_is_put_under_the_ca_and_back_by_the_printed_lines_alone() {
 
 #[test]
 fn a_pool_and_a_server_of_bare_names_are_put_under_it_and_newer_files_bring_what_changed() {
-    if !may_mount(
+    if !may_serve(
         "host_config::a_pool_and_a_server_of_bare_names_are_put_under_it_and_newer_files_bring_what_changed",
     ) {
         return;
@@ -128,7 +128,7 @@ fn a_pool_and_a_server_of_bare_names_are_put_under_it_and_newer_files_bring_what
 
 #[test]
 fn names_of_every_shape_are_names_and_nothing_else() {
-    if !may_mount("host_config::names_of_every_shape_are_names_and_nothing_else") {
+    if !may_serve("host_config::names_of_every_shape_are_names_and_nothing_else") {
         return;
     }
     // Mallory may name a host or an account, and knows where the names go: into a script that root runs.
@@ -164,7 +164,7 @@ fn names_of_every_shape_are_names_and_nothing_else() {
 
 #[test]
 fn an_older_ca_is_kept_or_refused_never_ended_by_the_way() {
-    if !may_mount("host_config::an_older_ca_is_kept_or_refused_never_ended_by_the_way") {
+    if !may_serve("host_config::an_older_ca_is_kept_or_refused_never_ended_by_the_way") {
         return;
     }
     let ca = Ca::start();
@@ -254,7 +254,7 @@ fn an_older_ca_is_kept_or_refused_never_ended_by_the_way() {
 
 #[test]
 fn what_fails_is_put_back_and_a_list_of_revoked_keys_is_never_lost() {
-    if !may_mount("host_config::what_fails_is_put_back_and_a_list_of_revoked_keys_is_never_lost") {
+    if !may_serve("host_config::what_fails_is_put_back_and_a_list_of_revoked_keys_is_never_lost") {
         return;
     }
     let ca = Ca::start();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::namespace::may_mount;
+use crate::namespace::may_serve;
 use crate::process::run;
 use crate::server::{IN, OUT, Server, ca_with, printed};
 
@@ -87,7 +87,7 @@ impl Killer {
 
 #[test]
 fn killed_at_any_of_its_commands_it_leaves_a_server_that_lets_people_in() {
-    if !may_mount(
+    if !may_serve(
         "host_killed::killed_at_any_of_its_commands_it_leaves_a_server_that_lets_people_in",
     ) {
         return;

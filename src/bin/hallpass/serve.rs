@@ -7,6 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hallpass::audit::auditor::Auditor;
+use tokio::sync::oneshot;
+
 use hallpass::certificate::lint::Keys;
 use hallpass::config::ca::{Address, Ca};
 use hallpass::config::edit::replace;
@@ -82,7 +84,10 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
                 tended.desk.tend();
             }
         });
-        tokio::spawn(tell_standing(Arc::clone(&desk), ca.ledger.standing()));
+        let (first, told) = oneshot::channel();
+        tokio::spawn(tell_standing(Arc::clone(&desk), ca.ledger.standing(), first));
+        // Whoever asks for health as soon as it listens finds the file; an error there is none of a start.
+        told.await.ok();
         for address in listener.addresses() {
             say(&format!("{} listens on {address}", ca.name));
         }
@@ -222,8 +227,8 @@ async fn show_life(mut manager: Manager, every: Duration, ledger: Ledger) {
 }
 
 /// Keeps the file that says whether certificates are issued.
-async fn tell_standing(desk: Arc<Counter>, file: PathBuf) {
-    let mut told = None;
+async fn tell_standing(desk: Arc<Counter>, file: PathBuf, first: oneshot::Sender<()>) {
+    let (mut told, mut first) = (None, Some(first));
     loop {
         let standing =
             desk.desk.fault().map_or("issuing".to_owned(), |why| format!("fault: {why}"));
@@ -234,6 +239,9 @@ async fn tell_standing(desk: Arc<Counter>, file: PathBuf) {
                 Ok(Err(why)) => tracing::warn!(%why, "health cannot be told"),
                 Err(_) => return,
             }
+        }
+        if let Some(first) = first.take() {
+            first.send(()).ok();
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

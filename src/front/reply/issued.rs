@@ -148,7 +148,7 @@ pub(super) fn list(grants: &[LiveGrant], now: UnixTime, as_json: bool) -> Reply 
 
 /// What is held, then the usual causes, the likeliest first.
 pub(super) fn why(why: &Why, as_json: bool) -> Reply {
-    let Why { account, typed, grants, elsewhere, key, keys_known, now } = why;
+    let Why { account, typed, grants, elsewhere, key, offered, keys_known, now } = why;
     let good =
         |grant: &&LiveGrant| grant.last.as_ref().is_some_and(|last| last.valid_before > *now);
     let live = grants.iter().find(good).or(grants.first());
@@ -158,7 +158,10 @@ pub(super) fn why(why: &Why, as_json: bool) -> Reply {
     match live {
         None => {
             said.push(format!("you hold no live grant for {account}"));
-            hint = format!("ssh ca {typed} TICKET");
+            hint = match offered {
+                true => format!("ssh ca {typed} TICKET"),
+                false => format!("ssh ca explain {typed} says why no offer gives it"),
+            };
         }
         Some(grant) => {
             said.push(grant_line(grant, *now));

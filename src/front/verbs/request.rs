@@ -149,6 +149,7 @@ fn targets(text: &str) -> Result<Vec<Target>, Wrong> {
 /// `LOGIN@HOST`, `HOST`, `LOGIN@tag:TAG` or `tag:TAG`.
 pub(super) fn target(text: &str) -> Result<Target, Wrong> {
     let (login, place) = match text.split_once('@') {
+        Some(("", _)) => return Err((format!("{} is not LOGIN@HOST", Safe(text)), FORM.into())),
         Some((login, place)) => {
             let login: Login = login.parse().map_err(|why| bad("account", login, &why))?;
             (Some(login), place)
