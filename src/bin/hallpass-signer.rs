@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use hallpass::certificate::time::UnixTime;
 use hallpass::outside::manager::Manager;
 use hallpass::signer::limits::SignerConfig;
+use hallpass::signer::mark::wait_for_the_last;
 use hallpass::signer::serve::{harden, listener_from_stdin, serve};
 use hallpass::signer::succeed::{seen, succeed};
 use hallpass::signer::witness::Witness;
@@ -94,11 +96,19 @@ fn tell_seen(config: &Path) -> Result<(), String> {
 fn run(config: PathBuf, die_with_parent: bool) -> Result<(), String> {
     harden(die_with_parent).map_err(|why| why.to_string())?;
     let config = SignerConfig::load(&config)?;
+    // A trial's daemon that was killed and started again at once meets the signer of before, which dies
+    // with its daemon and is not quite gone.
+    if die_with_parent {
+        wait_for_the_last(&config.mark_file(), PATIENCE);
+    }
     let mut witness = Witness::open(config, clock())?;
     let listener = listener_from_stdin().map_err(|why| why.to_string())?;
     let mut manager = Manager::from_env().map_err(|why| format!("the service manager: {why}"))?;
     serve(&mut witness, &listener, &mut manager, clock, say).map_err(|why| why.to_string())
 }
+
+/// How long a signer of before may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The signer's own clock.
 #[allow(clippy::disallowed_methods, reason = "the one place where the signer reads the clock")]

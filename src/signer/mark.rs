@@ -8,6 +8,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::certificate::names::{PersonName, Principal};
 use crate::certificate::time::UnixTime;
@@ -46,6 +48,20 @@ pub struct MarkFile {
 /// The bytes of a slot: a page and the largest sector there is, so that writing one slot rewrites
 /// nothing of the other.
 const SLOT: usize = 4096;
+
+/// Waits until no signer runs on a mark, but not longer than this: one that was killed a moment ago is
+/// gone in a moment. Whether it is gone is for [`MarkFile::lock`] to say.
+pub fn wait_for_the_last(path: &Path, patience: Duration) {
+    let Ok(file) = File::open(path) else { return };
+    let (tell, hear) = mpsc::channel();
+    // Where this waits on, the process ends, and the thread with it.
+    std::thread::spawn(move || {
+        let free = rustix::fs::flock(&file, rustix::fs::FlockOperation::LockShared);
+        drop(file);
+        tell.send(free.is_ok()).ok();
+    });
+    hear.recv_timeout(patience).ok();
+}
 
 impl MarkFile {
     /// Makes the file of a new ledger. Fails if there is one: a mark is never made anew by accident.

@@ -321,3 +321,20 @@ fn health_says_what_is_wrong() {
     std::fs::write(ca.file("state/checkpoint"), "nonsense\n").unwrap();
     assert!(ca.operator(&["health"]).out.contains("FAIL  ledger: "));
 }
+
+/// A daemon that was killed and started again at once met the signer of before, not quite gone, and did
+/// not start.
+#[test]
+fn a_start_waits_a_moment_for_the_signer_of_before_to_be_gone() {
+    let mut ca = Ca::start();
+    assert_eq!(ca.daemon.stop(), 0);
+    let held = std::fs::File::open(ca.file("state/signer/mark")).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let gone = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(800));
+        drop(held);
+    });
+    ca.restart_after_stop();
+    gone.join().unwrap();
+    assert_eq!(ca.ssh("ana", &["deploy@web01", "OPS-7"]).code, 0);
+}
