@@ -60,11 +60,8 @@ pub(super) fn wanted<'d>(
                 add(account(host, &login)?);
             }
             (Place::Tag(tag), login) => {
-                let hosts = tagged(deciding, tag)?;
-                let having = |host: &&&Host| {
-                    login.as_ref().is_none_or(|login| host.accounts.contains(login))
-                };
-                let hosts: Vec<&Host> = hosts.iter().filter(having).copied().collect();
+                known(deciding, tag)?;
+                let hosts: Vec<&Host> = having(deciding, tag, login.as_ref()).collect();
                 if hosts.is_empty() {
                     return Err(Stop::no(
                         format!("no host tagged {tag} has the account of {target}"),
@@ -90,15 +87,27 @@ pub(super) fn wanted<'d>(
     Ok(all)
 }
 
-fn tagged<'d>(deciding: &'d Deciding, tag: &TagName) -> Result<Vec<&'d Host>, Stop> {
-    if !deciding.hosts.tags().contains(tag) {
-        let near = close(tag.as_str(), deciding.hosts.tags().iter().map(TagName::as_str));
-        let hint = near.map_or("ssh ca catalog shows what you can ask for".to_owned(), |near| {
-            format!("did you mean tag:{near}?")
-        });
-        return Err(Stop::no(format!("there is no tag {tag}"), hint));
+fn known(deciding: &Deciding, tag: &TagName) -> Result<(), Stop> {
+    if deciding.hosts.tags().contains(tag) {
+        return Ok(());
     }
-    Ok(deciding.hosts.iter().filter(|host| host.tags.contains(tag)).collect())
+    let near = close(tag.as_str(), deciding.hosts.tags().iter().map(TagName::as_str));
+    let hint = near.map_or("ssh ca catalog shows what you can ask for".to_owned(), |near| {
+        format!("did you mean tag:{near}?")
+    });
+    Err(Stop::no(format!("there is no tag {tag}"), hint))
+}
+
+/// The hosts that have a tag now, and the account, if one is named.
+pub(super) fn having<'d>(
+    deciding: &'d Deciding,
+    tag: &TagName,
+    login: Option<&Login>,
+) -> impl Iterator<Item = &'d Host> {
+    let fits = move |host: &&Host| {
+        host.tags.contains(tag) && login.is_none_or(|login| host.accounts.contains(login))
+    };
+    deciding.hosts.iter().filter(fits)
 }
 
 /// The host that was typed.

@@ -4,12 +4,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::PoisonError;
 
-use rand::Rng as _;
-
 use super::collect::{self, Wanted, account_facts};
 use super::delivery::destination;
 use super::explaining::{Offered, offered};
-use super::outcome::{Fault, Issue, Issued, LiveGrant, Outcome, Reach, Refused, Status, To, Why};
+use super::locking::answer;
+use super::outcome::{Issue, Issued, LiveGrant, Outcome, Reach, Status, To, Why};
 use super::request::{Asker, Place, Target, TicketGiven, Want};
 use super::{Desk, Errand, Stop};
 use crate::certificate::fingerprint;
@@ -112,25 +111,23 @@ impl Desk {
         person: &Person,
         want: &Want,
     ) -> Result<Option<Vec<String>>, Stop> {
-        let live = self.live(person, errand.reading.now);
         let held = |host: &Host| {
+            let live = self.live(person, errand.reading.now);
             let on = |name: &&String| {
                 name.split_once('@').is_some_and(|(_, at)| at == host.name.as_str())
             };
             let names: BTreeSet<&String> =
                 live.iter().flat_map(|grant| &grant.accounts).filter(on).collect();
-            (names.len() == 1).then(|| names.first().map(|name| (*name).clone())).flatten()
+            match names.into_iter().collect::<Vec<_>>().as_slice() {
+                [one] => Some((*one).clone()),
+                _ => None,
+            }
         };
         let mut names = Vec::new();
         for target in &errand.targets() {
             let hosts: Vec<&Host> = match &target.place {
                 Place::Tag(tag) => {
-                    let tagged =
-                        errand.deciding.hosts.iter().filter(|host| host.tags.contains(tag));
-                    let having = |host: &&Host| {
-                        target.login.as_ref().is_none_or(|login| host.accounts.contains(login))
-                    };
-                    tagged.filter(having).collect()
+                    collect::having(errand.deciding, tag, target.login.as_ref()).collect()
                 }
                 Place::Host(typed) => match errand.deciding.hosts.find(typed) {
                     Some(host) => vec![host],
@@ -265,7 +262,7 @@ impl Desk {
     /// Who one is, and the accounts that one could have, now or with the right ticket.
     pub fn reach(&self, asker: &Asker) -> Result<(PersonName, Vec<Reach>), Outcome> {
         let deciding = self.in_force.now();
-        let person = self.here(&deciding, asker).map_err(said)?;
+        let person = self.here(&deciding, asker).map_err(answer)?;
         let mut logins: HashMap<String, BTreeSet<String>> = HashMap::new();
         for offered in offered(&deciding, person, self.at(asker))? {
             for (login, hosts) in offered.accounts {
@@ -294,7 +291,7 @@ impl Desk {
         let deciding = self.in_force.now();
         let person = match self.here(&deciding, asker) {
             Ok(person) => person,
-            Err(stop) => return said(stop),
+            Err(stop) => return answer(stop),
         };
         let (Place::Host(typed), Some(login)) = (&target.place, &target.login) else {
             return no(
@@ -304,7 +301,7 @@ impl Desk {
         };
         let host = match collect::host(&deciding, typed, &format!("{login}@")) {
             Ok(host) => host,
-            Err(stop) => return said(stop),
+            Err(stop) => return answer(stop),
         };
         let account = account_facts(login, host).name();
         let gives = |offered: &Offered| {
@@ -335,20 +332,9 @@ impl Desk {
 }
 
 fn gone() -> Outcome {
-    said(not_enrolled())
-}
-
-/// A stop of a verb that writes nothing.
-fn said(stop: Stop) -> Outcome {
-    let request = RequestId::from_random(rand::rng().next_u64());
-    match stop {
-        Stop::No { reasons, hint } => Outcome::Refused(Refused { request, reasons, hint }),
-        Stop::Undelivered { reason, hint } => no(reason, hint),
-        Stop::Broken { what, .. } => Outcome::Fault(Fault { request, what }),
-    }
+    answer(not_enrolled())
 }
 
 fn no(reason: String, hint: String) -> Outcome {
-    let request = RequestId::from_random(rand::rng().next_u64());
-    Outcome::Refused(Refused { request, reasons: vec![reason], hint })
+    answer(Stop::no(reason, hint))
 }

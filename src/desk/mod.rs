@@ -41,7 +41,7 @@ use rand::Rng as _;
 use self::collect::{Wanted, person_facts};
 use self::delivery::Fresh;
 use self::granting::{Detail, Way, decided, into_agent, one_certificate, remarks, ways, within};
-use self::holdings::{Held, not_enrolled};
+use self::holdings::Held;
 use self::in_force::InForce;
 use self::kept::{Kept, Turns};
 use self::outcome::{Fault, Issued, Outcome, Refused, To};
@@ -102,7 +102,6 @@ enum Stop {
 struct Errand<'e> {
     deciding: &'e Deciding,
     asker: &'e Asker,
-    person: Option<&'e Person>,
     ask: &'e Ask,
     id: &'e RequestId,
     reading: Reading,
@@ -162,7 +161,7 @@ impl Desk {
         let id = RequestId::from_random(rand::rng().next_u64());
         let deciding = self.in_force.now();
         let person = deciding.people.owner(&asker.key).and_then(|name| deciding.people.get(name));
-        let errand = Errand { deciding: &deciding, asker, person, ask: &ask, id: &id, reading };
+        let errand = Errand { deciding: &deciding, asker, ask: &ask, id: &id, reading };
         let outcome = match self.answer(&errand, &want).await {
             Ok(outcome) => outcome,
             Err(Stop::No { reasons, hint }) => {
@@ -188,9 +187,7 @@ impl Desk {
     /// A further certificate from the live grants that cover what is asked for, or a new grant.
     async fn answer(&self, errand: &Errand<'_>, want: &Want) -> Result<Outcome, Stop> {
         // 1. Who: looked up again, a key may have been taken away since it was proved.
-        let person = errand.person.ok_or_else(not_enrolled)?;
-        collect::own_name(errand.deciding, errand.asker, person)?;
-        self.locked_out(&person.name, errand.asker).map_or(Ok(()), Err)?;
+        let person = self.here(errand.deciding, errand.asker)?;
         let now = errand.reading.now;
 
         let live = match want {

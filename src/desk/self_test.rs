@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::collect::person_facts;
-use crate::certificate::names::{Login, RequestId, TicketId};
+use super::collect::account_facts;
+use super::explaining::{At, bare};
+use crate::certificate::names::{Login, TicketId};
 use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
-use crate::config::hosts::{Host, Principals};
+use crate::config::hosts::Host;
 use crate::config::people::{Person, PersonKind};
-use crate::decide::facts::{Account, Facts, Ticket, TicketState};
+use crate::decide::facts::{Facts, Ticket, TicketState};
 use crate::decide::{Decision, decide};
 
 /// Decides for people of different groups about accounts of different kinds of hosts, with a ticket and
@@ -34,10 +35,11 @@ pub fn self_test(deciding: &Deciding, now: UnixTime) -> Result<usize, String> {
         let with = people.iter().cycle().skip(shift);
         accounts.iter().zip(with)
     });
+    let at = At { now, source: IpAddr::V4(Ipv4Addr::LOCALHOST) };
     let mut decided = 0;
     for ((host, login), person) in pairs.take(PAIRS) {
         for ticket in [None, ticket(person)] {
-            let facts = facts(person, host, login, ticket, now);
+            let facts = Facts { ticket, ..bare(person, account_facts(login, host), at) };
             if let Decision::Fault(why) = decide(&deciding.policy, &facts) {
                 let (person, host) = (&person.name, &host.name);
                 return Err(format!(
@@ -48,36 +50,6 @@ pub fn self_test(deciding: &Deciding, now: UnixTime) -> Result<usize, String> {
         }
     }
     Ok(decided)
-}
-
-fn facts(
-    person: &Person,
-    host: &Host,
-    login: &Login,
-    ticket: Option<Ticket>,
-    now: UnixTime,
-) -> Facts {
-    Facts {
-        request: RequestId::from_random(0),
-        now,
-        source: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        person: person_facts(person),
-        account: Account {
-            login: login.clone(),
-            host: host.name.clone(),
-            pool: host.pool,
-            bare: host.principals == Principals::Bare,
-            owner: host.owner.clone(),
-            tags: host.tags.clone(),
-        },
-        ticket,
-        reason: None,
-        ttl: None,
-        period: None,
-        offer: None,
-        deliveries: Vec::new(),
-        within: None,
-    }
 }
 
 /// An open ticket of the person's own.
