@@ -141,6 +141,7 @@ fn facts(n: usize, login: &str, ticket: bool) -> Facts {
         priority: None,
         labels: BTreeSet::new(),
         hosts: BTreeSet::new(),
+        window: None,
     });
     Facts {
         request: RequestId::from_random(7),
@@ -151,6 +152,7 @@ fn facts(n: usize, login: &str, ticket: bool) -> Facts {
             service: false,
             email: None,
             groups: (0..25).map(|n| group(n).parse().unwrap()).collect(),
+            shifts: Default::default(),
         },
         account: Account {
             login: login.parse().unwrap(),
@@ -167,5 +169,6 @@ fn facts(n: usize, login: &str, ticket: bool) -> Facts {
         offer: None,
         deliveries: Vec::new(),
         within: None,
+        around: Default::default(),
     }
 }

@@ -98,6 +98,14 @@ name!(
     TagName, "a tag", "up to 63 of a-z 0-9 . _ - and starts with a letter or digit", plain
 );
 name!(
+    /// Named hours of `hours.toml`.
+    HoursName, "hours", "up to 63 of a-z 0-9 . _ - and starts with a letter or digit", plain
+);
+name!(
+    /// A freeze.
+    FreezeName, "a freeze's name", "up to 63 of a-z 0-9 . _ - and starts with a letter or digit", plain
+);
+name!(
     /// An offer's `@id`.
     OfferId, "an offer's id", "up to 63 of a-z 0-9 . _ - and starts with a letter or digit", plain
 );

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::ticket_url::TicketUrl;
+use super::tracker::{self, Tracker};
 use crate::certificate::cidr::Cidr;
 use crate::certificate::names::HostName;
 use crate::certificate::time::Span;
@@ -355,28 +355,6 @@ pub enum Managed {
     Git,
 }
 
-/// A tracker.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tracker {
-    /// Its name, in policy and facts.
-    pub name: HostName,
-    /// The kind of tracker: `folder`, one TOML file a ticket.
-    pub kind: TrackerKind,
-    /// The folder. Who can write to it can make tickets.
-    pub path: PathBuf,
-    /// Where people look at a ticket, `{id}` standing for its id: they may give a ticket by that address.
-    pub url: Option<TicketUrl>,
-}
-
-/// The kinds of trackers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TrackerKind {
-    /// The built-in one.
-    Folder,
-}
-
 impl Ca {
     /// Reads `ca.toml`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
@@ -392,14 +370,8 @@ impl Ca {
         if let Some(mistake) = ca.front.limits.mistake().or_else(|| ca.limits.mistake()) {
             return Err(ConfigError::in_file(path, &mistake));
         }
-        if let [_, second, ..] = ca.tracker.as_slice() {
-            return Err(ConfigError::in_file(
-                path,
-                &format!(
-                    "tracker {} is one too many: several trackers need rules for which ticket is whose, which are not built yet",
-                    second.name
-                ),
-            ));
+        if let Some(mistake) = tracker::mistake(&ca.tracker) {
+            return Err(ConfigError::in_file(path, &mistake));
         }
         let base = path.parent().unwrap_or(Path::new(".")).to_owned();
         for file in ca.paths() {
@@ -443,7 +415,7 @@ impl Ca {
         .chain(&mut signer.spawn)
         .chain(&mut files.sums)
         .chain(&mut control.socket)
-        .chain(tracker.iter_mut().map(|tracker| &mut tracker.path))
+        .chain(tracker.iter_mut().flat_map(Tracker::paths))
     }
 
     /// The operator's socket.

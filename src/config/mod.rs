@@ -15,7 +15,9 @@ mod sums;
 mod tables;
 #[cfg(test)]
 mod tests;
+pub mod ticket_id;
 pub mod ticket_url;
+pub mod tracker;
 pub mod trust;
 mod unique;
 

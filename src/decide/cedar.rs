@@ -11,8 +11,9 @@ use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
 };
 
-use super::facts::{Facts, Person, Ticket};
+use super::facts::{Around, Facts, Person, Ticket};
 use super::terms::Terms;
+use crate::certificate::names::HoursName;
 use crate::certificate::time::{Span, UnixTime};
 
 /// The names of the shipped schema, parsed once.
@@ -24,6 +25,7 @@ pub(super) struct Words {
     account: EntityTypeName,
     host: EntityTypeName,
     tag: EntityTypeName,
+    hours: EntityTypeName,
     /// `Action::"login"`.
     pub(super) login: EntityUid,
     /// `Action::"audit"`.
@@ -46,6 +48,7 @@ impl Words {
             account: kind("Account")?,
             host: kind("Host")?,
             tag: kind("Tag")?,
+            hours: kind("Hours")?,
             login: one("Action::\"login\"")?,
             audit: one("Action::\"audit\"")?,
             lock: one("Action::\"lock\"")?,
@@ -57,7 +60,6 @@ impl Words {
 /// One request as Cedar sees it, but for what differs from offer to offer.
 pub(super) struct Asked<'a> {
     facts: &'a Facts,
-    login: &'a EntityUid,
     principal: EntityUid,
     resource: EntityUid,
     /// Who asks and the groups: what `principal in` is true of.
@@ -65,7 +67,7 @@ pub(super) struct Asked<'a> {
     /// The account, its host and the host's tags: what `resource in` is true of.
     resources: HashSet<EntityUid>,
     entities: Entities,
-    person: &'a EntityTypeName,
+    words: &'a Words,
 }
 
 impl<'a> Asked<'a> {
@@ -95,13 +97,12 @@ impl<'a> Asked<'a> {
         let entities = Entities::from_entities(entities, None).map_err(|why| why.to_string())?;
         Ok(Self {
             facts,
-            login: &words.login,
             principals,
             resources: tags.into_iter().chain([host, resource.clone()]).collect(),
             principal,
             resource,
             entities,
-            person: &words.person,
+            words,
         })
     }
 
@@ -129,6 +130,7 @@ impl<'a> Asked<'a> {
             ("period".to_owned(), minutes(period)),
             ("terms".to_owned(), offered(terms)?),
         ]);
+        pairs.extend(self.around()?);
         if let Some(reason) = &facts.reason {
             pairs.push(("reason".to_owned(), string(reason.as_str())));
         }
@@ -136,11 +138,35 @@ impl<'a> Asked<'a> {
             pairs.push(("ticket".to_owned(), self.ticket(ticket)?));
         }
         let context = Context::from_pairs(pairs).map_err(|why| why.to_string())?;
-        let (principal, login) = (self.principal.clone(), self.login.clone());
+        let (principal, login) = (self.principal.clone(), self.words.login.clone());
         // The tests hold what is built here against the schema; doing it on every decision would
         // double its cost.
         Request::new(principal, login, self.resource.clone(), context, None)
             .map_err(|why| why.to_string())
+    }
+
+    fn around(&self) -> Result<[(String, RestrictedExpression); 4], String> {
+        let Around { hours, freezes, history } = &self.facts.around;
+        let hour = |name: &HoursName| {
+            RestrictedExpression::new_entity_uid(uid(&self.words.hours, name.as_str()))
+        };
+        let number =
+            |count: u64| RestrictedExpression::new_long(i64::try_from(count).unwrap_or(i64::MAX));
+        let mut past = vec![
+            ("first_time".to_owned(), RestrictedExpression::new_bool(history.last_days.is_none())),
+            ("recent".to_owned(), number(history.recent)),
+            ("recent_hosts".to_owned(), number(history.recent_hosts)),
+        ];
+        past.extend(history.last_days.map(|days| ("last_days".to_owned(), number(days))));
+        Ok([
+            ("hours".to_owned(), RestrictedExpression::new_set(hours.iter().map(hour))),
+            ("frozen".to_owned(), RestrictedExpression::new_bool(!freezes.is_empty())),
+            (
+                "freezes".to_owned(),
+                RestrictedExpression::new_set(freezes.iter().map(|name| string(name.as_str()))),
+            ),
+            ("history".to_owned(), record(past)?),
+        ])
     }
 
     fn ticket(&self, ticket: &Ticket) -> Result<RestrictedExpression, String> {
@@ -158,9 +184,13 @@ impl<'a> Asked<'a> {
                 "covers".to_owned(),
                 RestrictedExpression::new_bool(ticket.covers(&self.facts.account.host)),
             ),
+            (
+                "in_window".to_owned(),
+                RestrictedExpression::new_bool(ticket.in_window(self.facts.now)),
+            ),
         ];
         if let Some(assignee) = &ticket.assignee {
-            let assignee = uid(self.person, assignee.as_str());
+            let assignee = uid(&self.words.person, assignee.as_str());
             pairs.push(("assignee".to_owned(), RestrictedExpression::new_entity_uid(assignee)));
         }
         if let Some(priority) = &ticket.priority {
@@ -183,7 +213,7 @@ impl Who {
         let kind = if person.service { &words.service } else { &words.person };
         let principal = uid(kind, person.name.as_str());
         let groups: HashSet<EntityUid> =
-            person.groups.iter().map(|name| uid(&words.group, name.as_str())).collect();
+            person.all_groups().map(|name| uid(&words.group, name.as_str())).collect();
         let mut attributes = HashMap::from([("name".to_owned(), string(person.name.as_str()))]);
         if let Some(email) = &person.email {
             attributes.insert("email".to_owned(), string(email));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{Account, Facts, Person, Ticket, TicketState};
+use super::facts::{Account, Around, Facts, Person, Ticket, TicketState};
 use super::{Decision, Grant, Policy, Reason, Refusal, World, decide};
 use crate::certificate::time::{Span, UnixTime};
 
@@ -73,6 +73,7 @@ pub(super) fn facts(person: &str, account: &str) -> Facts {
             service: known.is_some_and(|(_, service, _)| *service),
             email: None,
             groups: names(known.map_or(&[][..], |(_, _, groups)| groups)),
+            shifts: Default::default(),
         },
         account: Account {
             login: login.parse().unwrap(),
@@ -89,6 +90,7 @@ pub(super) fn facts(person: &str, account: &str) -> Facts {
         offer: None,
         deliveries: Vec::new(),
         within: None,
+        around: Around::default(),
     }
 }
 
@@ -104,6 +106,7 @@ pub(super) fn ticket(assignee: &str, hosts: &[&str]) -> Ticket {
         priority: None,
         labels: BTreeSet::new(),
         hosts: names(hosts),
+        window: None,
     }
 }
 

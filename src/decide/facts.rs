@@ -1,11 +1,11 @@
 //! What a decision is made from: values only, collected by the desk, none of them looked up here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::certificate::names::{
-    GroupName, HostName, Login, OfferId, PersonName, Principal, Reason, RequestId, TagName,
-    TicketId,
+    FreezeName, GroupName, HostName, HoursName, Login, OfferId, PersonName, Principal, Reason,
+    RequestId, TagName, TicketId,
 };
 use crate::certificate::time::{Span, UnixTime};
 
@@ -39,6 +39,31 @@ pub struct Facts {
     pub deliveries: Vec<Delivery>,
     /// The live grant that a further certificate is asked from; `None` for a request of its own.
     pub within: Option<Within>,
+    /// What stands around the request at this moment.
+    pub around: Around,
+}
+
+/// What stands around a request at this moment, beyond who asks for what and why. The default is a
+/// quiet moment outside all hours, of a person about whom nothing is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Around {
+    /// The named hours of `hours.toml` that this moment is in.
+    pub hours: BTreeSet<HoursName>,
+    /// The freezes that stand over the account: those over everything, and those over its host's tags.
+    pub freezes: BTreeSet<FreezeName>,
+    /// What this person was given before.
+    pub history: History,
+}
+
+/// What a person was given before, as the ledger has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// How many days ago the person was last given a certificate for this account; `None` if never.
+    pub last_days: Option<u64>,
+    /// How many certificates the person was given within the last hour.
+    pub recent: u64,
+    /// For how many hosts those were.
+    pub recent_hosts: u64,
 }
 
 /// A live grant.
@@ -63,6 +88,16 @@ pub struct Person {
     pub email: Option<String>,
     /// The groups the person is in.
     pub groups: BTreeSet<GroupName>,
+    /// The groups the person is in only because of a shift, and when that shift ends. None of them is
+    /// in `groups`.
+    pub shifts: BTreeMap<GroupName, UnixTime>,
+}
+
+impl Person {
+    /// Every group that the person is in at this moment.
+    pub fn all_groups(&self) -> impl Iterator<Item = &GroupName> {
+        self.groups.iter().chain(self.shifts.keys())
+    }
 }
 
 /// An account on a host.
@@ -119,12 +154,35 @@ pub struct Ticket {
     pub labels: BTreeSet<String>,
     /// The hosts the ticket names, by canonical name; none means it names no host.
     pub hosts: BTreeSet<HostName>,
+    /// When the work may be done; `None` if the ticket does not say.
+    pub window: Option<Window>,
+}
+
+/// From when until when: the first second is in it, the last one is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The first second of it.
+    pub from: UnixTime,
+    /// The first second after it.
+    pub until: UnixTime,
+}
+
+impl Window {
+    /// Whether this moment is in it.
+    pub fn holds(&self, now: UnixTime) -> bool {
+        (self.from..self.until).contains(&now)
+    }
 }
 
 impl Ticket {
     /// Whether the ticket is assigned to this person.
     pub fn mine(&self, person: &PersonName) -> bool {
         self.assignee.as_ref() == Some(person)
+    }
+
+    /// Whether this moment is in the ticket's window, or it has none.
+    pub fn in_window(&self, now: UnixTime) -> bool {
+        self.window.is_none_or(|window| window.holds(now))
     }
 
     /// Whether the ticket names this host, or names none.

@@ -1,5 +1,8 @@
 //! Facts: what the desk looks up before it decides, at this moment and for this request alone.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::request::{Ask, Asker, Place, Target, TicketGiven};
 use super::{Desk, Stop};
 use crate::certificate::names::{HostName, Login, TagName, TicketId};
@@ -9,7 +12,7 @@ use crate::config::hosts::{Host, Principals};
 use crate::config::people::{Person, PersonKind};
 use crate::decide::facts::{Account, Facts, Person as PersonFacts, Ticket};
 use crate::decide::{self, Decision, close, decide};
-use crate::outside::tickets::{TicketSeen, TrackerFault};
+use crate::outside::tickets::{Answer, TicketSeen, TrackerFault, Trackers};
 
 /// Any user name is taken, but another person's: whoever types it means to be somebody else.
 pub(super) fn own_name(deciding: &Deciding, asker: &Asker, person: &Person) -> Result<(), Stop> {
@@ -231,72 +234,96 @@ pub(super) fn host_keys_known(wanted: &[Wanted<'_>], ask: &Ask) -> Result<(), St
     }
 }
 
-impl Desk {
-    /// The ticket whose address this is.
-    pub(super) fn id_of(&self, url: &str) -> Result<TicketId, Stop> {
-        let known = self.ticket_url.as_ref();
-        known.and_then(|known| known.ticket(url)).ok_or_else(|| {
-            let hint = known.map_or_else(
-                || "give the ticket's id; ca.toml has no tracker's url".to_owned(),
-                |known| format!("it looks like {}; or give the id alone", known.example()),
-            );
-            Stop::no(format!("{} is no ticket's address here", Safe(url)), hint)
-        })
-    }
+/// A ticket as its tracker shows it at this moment, in the tracker's words.
+pub(super) struct Read {
+    tracker: String,
+    id: TicketId,
+    seen: TicketSeen,
+}
 
+/// The id of the ticket that was given.
+pub(super) fn ticket_id(trackers: &Trackers, given: &TicketGiven) -> Result<TicketId, Stop> {
+    let url = match given {
+        TicketGiven::Id(id) => return Ok(id.clone()),
+        TicketGiven::Url(url) => url,
+    };
+    trackers.by_address(url).ok_or_else(|| {
+        let hint = match trackers.addresses().as_slice() {
+            [] => "give the ticket's id; ca.toml has no tracker's url".to_owned(),
+            known => format!("it looks like {}; or give the id alone", known.join(" or ")),
+        };
+        Stop::no(format!("{} is no ticket's address here", Safe(url)), hint)
+    })
+}
+
+/// Reads a ticket. Blocks as long as its tracker may take.
+pub(super) fn read_ticket(trackers: &Trackers, id: TicketId) -> Result<Read, Stop> {
+    let no = |why: String, hint: String| Err(Stop::no(why, hint));
+    let Some(tracker) = trackers.of(&id) else {
+        return match trackers.shapes().as_slice() {
+            [] => no(
+                format!("ticket {id} cannot be looked up: no tracker is configured"),
+                "ask whoever runs the CA".to_owned(),
+            ),
+            shapes => no(
+                format!("{id} is no ticket of any tracker here"),
+                format!("tickets look like {}", shapes.join(", ")),
+            ),
+        };
+    };
+    let name = tracker.name().to_owned();
+    match tracker.read(&id).map_err(unread)? {
+        Answer::Ticket(seen) => Ok(Read { tracker: name, id, seen }),
+        Answer::Absent => no(format!("there is no ticket {id}"), format!("check the id in {name}")),
+        Answer::Hidden => no(
+            format!("{name} does not show ticket {id} to the CA"),
+            "name another ticket, or ask whoever runs the CA to be let see it".to_owned(),
+        ),
+        Answer::Moved(to) => {
+            let to = Safe(&to).to_string();
+            no(format!("ticket {id} is {to} now"), format!("name that one: {to}"))
+        }
+    }
+}
+
+fn unread(fault: TrackerFault) -> Stop {
+    Stop::Broken { what: fault.what(), details: fault.to_string() }
+}
+
+impl Read {
+    /// With assignee and hosts as people and hosts that are known.
+    pub(super) fn map(self, deciding: &Deciding) -> Result<Ticket, Stop> {
+        let Self { tracker, id, seen } = self;
+        let TicketSeen { state, said, title, assignee, priority, labels, hosts, window } = seen;
+        let assignee = assignee.and_then(|who| deciding.people.assignee(&tracker, &who).cloned());
+        // A host that is not known stays in, or a ticket for it alone would look like one for every host.
+        let canonical = |typed: &String| match deciding.hosts.find(typed) {
+            Some(host) => Ok(host.name.clone()),
+            None => typed.parse::<HostName>().map_err(|why| {
+                unread(TrackerFault::Unreadable(format!(
+                    "ticket {id} names a host {typed:?}: {why}"
+                )))
+            }),
+        };
+        let hosts = hosts.iter().map(canonical).collect::<Result<_, _>>()?;
+        Ok(Ticket { tracker, id, state, said, title, assignee, priority, labels, hosts, window })
+    }
+}
+
+impl Desk {
     /// The ticket as its tracker shows it at this moment.
     pub(super) async fn ticket(
         &self,
         deciding: &Deciding,
         given: Option<&TicketGiven>,
     ) -> Result<Option<Ticket>, Stop> {
-        let id = match given {
-            None => return Ok(None),
-            Some(TicketGiven::Id(id)) => id.clone(),
-            Some(TicketGiven::Url(url)) => self.id_of(url)?,
-        };
-        let id = &id;
-        let Some(tracker) = self.tracker.clone() else {
-            return Err(Stop::no(
-                format!("ticket {id} cannot be looked up: no tracker is configured"),
-                "ask whoever runs the CA",
-            ));
-        };
-        let name = tracker.name().to_owned();
-        let (wanted, read) = (id.clone(), move |id| tracker.read(&id));
-        let seen = tokio::task::spawn_blocking(move || read(wanted)).await;
-        let broken =
-            |fault: TrackerFault| Stop::Broken { what: fault.what(), details: fault.to_string() };
-        let seen =
-            seen.map_err(|why| broken(TrackerFault::Away(why.to_string())))?.map_err(broken)?;
-        let Some(seen) = seen else {
-            return Err(Stop::no(
-                format!("there is no ticket {id}"),
-                "check the id with the tracker",
-            ));
-        };
-        map(deciding, name, id, seen).map(Some).map_err(|why| broken(TrackerFault::Unreadable(why)))
+        let Some(given) = given else { return Ok(None) };
+        let id = ticket_id(&self.trackers, given)?;
+        let trackers = Arc::clone(&self.trackers);
+        let read = tokio::task::spawn_blocking(move || read_ticket(&trackers, id)).await;
+        let read = read.map_err(|why| unread(TrackerFault::Away(why.to_string())))??;
+        read.map(deciding).map(Some)
     }
-}
-
-/// A ticket's assignee and hosts as people and hosts that are known.
-pub(super) fn map(
-    deciding: &Deciding,
-    tracker: String,
-    id: &TicketId,
-    seen: TicketSeen,
-) -> Result<Ticket, String> {
-    let TicketSeen { state, said, title, assignee, priority, labels, hosts } = seen;
-    let assignee = assignee.and_then(|who| deciding.people.assignee(&tracker, &who).cloned());
-    // A host that is not known stays in, or a ticket for it alone would look like one for every host.
-    let canonical = |typed: &String| match deciding.hosts.find(typed) {
-        Some(host) => Ok(host.name.clone()),
-        None => typed
-            .parse::<HostName>()
-            .map_err(|why| format!("ticket {id} names a host {typed:?}: {why}")),
-    };
-    let hosts = hosts.iter().map(canonical).collect::<Result<_, _>>()?;
-    Ok(Ticket { tracker, id: id.clone(), state, said, title, assignee, priority, labels, hosts })
 }
 
 pub(super) fn person_facts(person: &Person) -> PersonFacts {
@@ -305,6 +332,7 @@ pub(super) fn person_facts(person: &Person) -> PersonFacts {
         service: person.kind == PersonKind::Service,
         email: person.email.clone(),
         groups: person.groups.clone(),
+        shifts: BTreeMap::new(),
     }
 }
 

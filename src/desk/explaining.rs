@@ -4,23 +4,23 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::collect::{account_facts, map, own_name, person_facts, wanted};
+use super::collect::{account_facts, own_name, person_facts, read_ticket, ticket_id, wanted};
 use super::holdings::not_enrolled;
 use super::locking::answer;
 use super::locks::{Lock, Locks};
 use super::outcome::Outcome;
-use super::request::{Ask, Asker, Place, Target};
+use super::request::{Ask, Asker, Place, Target, TicketGiven};
 use super::{Desk, Stop};
 use crate::certificate::fingerprint;
-use crate::certificate::names::{Login, OfferId, PersonName, Principal, RequestId, TicketId};
+use crate::certificate::names::{Login, OfferId, PersonName, Principal, RequestId};
 use crate::certificate::safe::Safe;
 use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
 use crate::config::people::Person;
-use crate::decide::facts::{Account, Facts, Ticket};
+use crate::decide::facts::{Account, Around, Facts, Ticket};
 use crate::decide::survey::{Survey, catalog, survey};
 use crate::decide::{PolicyFault, Terms, close};
-use crate::outside::tickets::{FolderTracker, TrackerFault};
+use crate::outside::tickets::Trackers;
 
 /// A dry run.
 #[derive(Debug)]
@@ -132,21 +132,14 @@ pub fn offered(deciding: &Deciding, person: &Person, at: At) -> Result<Vec<Offer
     Ok(offered.collect())
 }
 
-/// A ticket, for whoever has the tracker at hand and may wait for it.
+/// A ticket, for whoever may wait for its tracker.
 pub fn ticket(
     deciding: &Deciding,
-    tracker: Option<&FolderTracker>,
-    id: &TicketId,
+    trackers: &Trackers,
+    given: &TicketGiven,
 ) -> Result<Ticket, Outcome> {
-    let fault = |fault: TrackerFault| {
-        answer(Stop::Broken { what: fault.what(), details: fault.to_string() })
-    };
-    let no = |why: String| answer(Stop::no(why, "check the id with the tracker"));
-    let tracker = tracker.ok_or_else(|| no("no tracker is configured".to_owned()))?;
-    let seen = tracker.read(id).map_err(fault)?;
-    let seen = seen.ok_or_else(|| no(format!("there is no ticket {id}")))?;
-    map(deciding, tracker.name().to_owned(), id, seen)
-        .map_err(|why| fault(TrackerFault::Unreadable(why)))
+    let read = ticket_id(trackers, given).and_then(|id| read_ticket(trackers, id));
+    read.and_then(|read| read.map(deciding)).map_err(answer)
 }
 
 /// The person of this name, or who may have been meant.
@@ -174,6 +167,7 @@ pub(super) fn bare(person: &Person, account: Account, at: At) -> Facts {
         offer: None,
         deliveries: Vec::new(),
         within: None,
+        around: Around::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::delivery::destination;
 use super::explaining::{Offered, offered};
 use super::locking::answer;
 use super::outcome::{Issue, Issued, LiveGrant, Outcome, Reach, Status, To, Why};
-use super::request::{Asker, Place, Target, TicketGiven, Want};
+use super::request::{Asker, Place, Target, Want};
 use super::{Desk, Errand, Stop};
 use crate::certificate::fingerprint;
 use crate::certificate::names::{PersonName, RequestId};
@@ -80,8 +80,7 @@ impl Desk {
         };
         let ticket = match &ask.ticket {
             None => None,
-            Some(TicketGiven::Id(id)) => Some(id.as_str().to_owned()),
-            Some(TicketGiven::Url(url)) => self.id_of(url).ok().map(|id| id.to_string()),
+            Some(given) => collect::ticket_id(&self.trackers, given).ok().map(|id| id.to_string()),
         };
         let fits = |grant: &LiveGrant| {
             let reason = ask.reason.as_ref().map(|reason| reason.as_str());

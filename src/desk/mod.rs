@@ -12,6 +12,7 @@
 //! 9 answer     kept, and handed over
 //! ```
 
+mod around;
 mod collect;
 pub mod delivery;
 mod entries;
@@ -52,12 +53,11 @@ use crate::certificate::fingerprint;
 use crate::certificate::names::{PersonName, RequestId};
 use crate::config::Deciding;
 use crate::config::people::Person;
-use crate::config::ticket_url::TicketUrl;
 use crate::decide::Delivery;
 use crate::decide::facts::{Account, Facts};
 use crate::ledger::record::{self, Ledger};
 use crate::outside::clock::{Clock, Reading};
-use crate::outside::tickets::FolderTracker;
+use crate::outside::tickets::Trackers;
 
 /// What the desk is made of.
 pub struct Desk {
@@ -67,8 +67,8 @@ pub struct Desk {
     pub ledger: Ledger,
     /// The fold.
     pub state: Arc<Mutex<State>>,
-    /// The tracker.
-    pub tracker: Option<FolderTracker>,
+    /// Where tickets are.
+    pub trackers: Arc<Trackers>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The node's name, in every entry's facts.
@@ -79,8 +79,6 @@ pub struct Desk {
     pub bare_ca: Vec<u8>,
     /// Those of the host CAs: what a host may show instead of a plain key.
     pub host_cas: Vec<Vec<u8>>,
-    /// How a ticket's address looks.
-    pub ticket_url: Option<TicketUrl>,
     /// Certificates that may be given again.
     pub kept: Mutex<Kept>,
     /// Who is at it.
@@ -240,6 +238,7 @@ impl Desk {
             source: asker.source.ip().to_canonical(),
             person: person_facts(person),
             within: live.and_then(|live| within(live, &account)),
+            around: self.around(deciding, &person.name, &account, now),
             account,
             ticket: ticket.clone(),
             reason: reason.clone(),

@@ -64,6 +64,7 @@ fn ticket(person: &Person) -> Option<Ticket> {
         priority: None,
         labels: BTreeSet::new(),
         hosts: BTreeSet::new(),
+        window: None,
     })
 }
 

@@ -141,7 +141,13 @@ impl State {
                 }
             }
             // Refusals are counted when they are decided, before they are committed: see `refused`.
-            Kind::Refusal | Kind::Lost | Kind::Key | Kind::BreakGlass | Kind::HostCertificate => {}
+            Kind::Refusal
+            | Kind::Lost
+            | Kind::Key
+            | Kind::BreakGlass
+            | Kind::HostCertificate
+            | Kind::End
+            | Kind::Freeze => {}
         }
     }
 

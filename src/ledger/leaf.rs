@@ -32,11 +32,15 @@ pub enum Kind {
     Lock,
     /// A host certificate that is about to be signed.
     HostCertificate,
+    /// A grant that ended before its time.
+    End,
+    /// A freeze that holds from here on, or that was lifted.
+    Freeze,
 }
 
 impl Kind {
     /// Every kind, for parsing.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Certificate,
         Self::Grant,
         Self::Refusal,
@@ -49,6 +53,8 @@ impl Kind {
         Self::BreakGlass,
         Self::Lock,
         Self::HostCertificate,
+        Self::End,
+        Self::Freeze,
     ];
 
     /// The word in the leaf and in the facts.
@@ -66,6 +72,8 @@ impl Kind {
             Self::BreakGlass => "break-glass",
             Self::Lock => "lock",
             Self::HostCertificate => "host-certificate",
+            Self::End => "end",
+            Self::Freeze => "freeze",
         }
     }
 }

@@ -66,6 +66,7 @@ fn asked(bare: bool) -> Facts {
         priority: Some("high".to_owned()),
         labels: ["rollout".to_owned()].into(),
         hosts: ["web01".parse().unwrap()].into(),
+        window: None,
     };
     let (login, host, tag) =
         if bare { ("operator", "switch07", "switch") } else { ("deploy", "web01", "prod") };
@@ -78,6 +79,7 @@ fn asked(bare: bool) -> Facts {
             service: false,
             email: Some("ana@example.org".to_owned()),
             groups: ["sre".parse().unwrap()].into(),
+            shifts: Default::default(),
         },
         account: Account {
             login: login.parse().unwrap(),
@@ -94,6 +96,7 @@ fn asked(bare: bool) -> Facts {
         offer: None,
         deliveries: Vec::new(),
         within: None,
+        around: Default::default(),
     }
 }
 

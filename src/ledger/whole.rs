@@ -153,6 +153,7 @@ impl Whole {
                 service: false,
                 email: None,
                 groups: ["sre".parse().unwrap()].into(),
+                shifts: Default::default(),
             },
             account: Account {
                 login: "deploy".parse().unwrap(),
@@ -169,6 +170,7 @@ impl Whole {
             offer: None,
             deliveries: Vec::new(),
             within: None,
+            around: Default::default(),
         };
         let Decision::Granted(grant) = decide(&self.policy, &facts) else {
             panic!("the test's policy does not grant");

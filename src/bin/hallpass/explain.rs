@@ -9,11 +9,11 @@ use hallpass::config::Config;
 use hallpass::desk::explaining::{At, explain, person, ticket};
 use hallpass::desk::locks::Locks;
 use hallpass::desk::outcome::Outcome;
-use hallpass::desk::request::Ask;
+use hallpass::desk::request::{Ask, TicketGiven};
 use hallpass::front::{reply, verbs};
 use hallpass::ledger::store::Store;
 use hallpass::outside::clock::{Clock as _, SystemClock};
-use hallpass::outside::tickets::FolderTracker;
+use hallpass::outside::tickets::Trackers;
 
 use crate::{Stop, print};
 
@@ -35,8 +35,7 @@ pub(crate) fn run(path: &Path, question: Question) -> Result<(), Stop> {
     let target =
         verbs::account(&question.account).map_err(|(what, hint)| format!("{what}; {hint}"))?;
     let locks = Locks::rebuild(&Store::open_to_read(&ca.ledger.database)?)?;
-    let tracker = ca.tracker.first();
-    let tracker = tracker.map(|one| FolderTracker::new(one.name.as_str(), one.path.clone()));
+    let trackers = Trackers::open(&ca.tracker);
     let at = At {
         now: question.at.unwrap_or_else(|| SystemClock.now()),
         source: question.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -49,7 +48,7 @@ pub(crate) fn run(path: &Path, question: Question) -> Result<(), Stop> {
     };
     let explained = person(&deciding, &question.person).and_then(|who| {
         let ticket = match &question.ticket {
-            Some(id) => Some(ticket(&deciding, tracker.as_ref(), id)?),
+            Some(id) => Some(ticket(&deciding, &trackers, &TicketGiven::Id(id.clone()))?),
             None => None,
         };
         explain(&deciding, &locks, who, None, &ask, ticket.as_ref(), at)

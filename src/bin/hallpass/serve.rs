@@ -30,7 +30,7 @@ use hallpass::ledger::reserve::Reserve;
 use hallpass::ledger::store::{Lock, Store};
 use hallpass::outside::clock::{Clock, SystemClock};
 use hallpass::outside::manager::Manager;
-use hallpass::outside::tickets::FolderTracker;
+use hallpass::outside::tickets::Trackers;
 use hallpass::outside::watch::Watch;
 use hallpass::signer::client::Signer;
 use hallpass::signer::{key, spawn};
@@ -173,25 +173,20 @@ fn open_desk(
         watch.saw(state.newest());
     });
     let (ledger, writer) = Ledger::open(setup, fold)?;
-    let tracker = ca
-        .tracker
-        .first()
-        .map(|tracker| FolderTracker::new(tracker.name.as_str(), tracker.path.clone()));
+    let trackers = Arc::new(Trackers::open(&ca.tracker));
     let node = ca.name.to_string();
     let host_cas = trust.host_cas()?;
-    let ticket_url = ca.tracker.first().and_then(|tracker| tracker.url.clone());
     let kept = Mutex::default();
     let desk = Desk {
         in_force,
         ledger,
         state,
-        tracker,
+        trackers,
         clock,
         node,
         user_ca,
         bare_ca,
         host_cas,
-        ticket_url,
         kept,
         turns: Default::default(),
     };

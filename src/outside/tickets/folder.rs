@@ -1,5 +1,4 @@
-//! Tickets. There is one kind of tracker so far, the built-in folder; the trait is drawn when the
-//! second one is written.
+//! The built-in tracker: a folder of files, for small shops and demos.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -9,56 +8,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::{Answer, TicketSeen, Tracker, TrackerFault};
 use crate::certificate::names::TicketId;
 use crate::decide::facts::TicketState;
-
-/// A ticket in its tracker's own words: the desk maps assignee and hosts to what it knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TicketSeen {
-    /// The state, understood.
-    pub state: TicketState,
-    /// The state, as said.
-    pub said: String,
-    /// The title.
-    pub title: String,
-    /// Whom it is assigned to.
-    pub assignee: Option<String>,
-    /// The priority.
-    pub priority: Option<String>,
-    /// The labels.
-    pub labels: BTreeSet<String>,
-    /// The hosts it names.
-    pub hosts: BTreeSet<String>,
-}
-
-/// The tracker did not tell what the ticket is. Never a yes and never a no: try again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TrackerFault {
-    /// The tracker is away.
-    Away(String),
-    /// There is something under this id, and it is not a ticket that can be understood.
-    Unreadable(String),
-}
-
-impl TrackerFault {
-    /// In a few words, for the person.
-    pub fn what(&self) -> &'static str {
-        match self {
-            Self::Away(_) => "the ticket tracker did not answer",
-            Self::Unreadable(_) => "the ticket could not be read; whoever keeps it must mend it",
-        }
-    }
-}
-
-impl std::fmt::Display for TrackerFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Away(why) | Self::Unreadable(why) => f.write_str(why),
-        }
-    }
-}
-
-impl std::error::Error for TrackerFault {}
 
 /// The built-in tracker: a folder with one TOML file a ticket, `ID.toml`.
 ///
@@ -97,17 +49,15 @@ impl FolderTracker {
     pub fn new(name: &str, path: PathBuf) -> Self {
         Self { name: name.to_owned(), path }
     }
+}
 
-    /// Its name.
-    pub fn name(&self) -> &str {
+impl Tracker for FolderTracker {
+    fn name(&self) -> &str {
         &self.name
     }
 
-    /// Reads a ticket as it stands on the disk at this moment; nothing is kept. `None` if there is
-    /// none. Blocks for a file of at most 64 KiB; does not retry.
-    ///
-    /// An id is one path segment by its grammar; a link is not followed.
-    pub fn read(&self, id: &TicketId) -> Result<Option<TicketSeen>, TrackerFault> {
+    /// Reads a file of at most 64 KiB. An id is one path segment by its grammar; a link is not followed.
+    fn read(&self, id: &TicketId) -> Result<Answer, TrackerFault> {
         let path = self.path.join(format!("{id}.toml"));
         let say = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
         let fault = |why: &dyn std::fmt::Display| TrackerFault::Unreadable(say(why));
@@ -116,7 +66,9 @@ impl FolderTracker {
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
             Ok(file) => file,
             // A folder that is not there is an outage, not a ticket that does not exist.
-            Err(why) if why.kind() == ErrorKind::NotFound && self.path.is_dir() => return Ok(None),
+            Err(why) if why.kind() == ErrorKind::NotFound && self.path.is_dir() => {
+                return Ok(Answer::Absent);
+            }
             Err(why) if self.path.is_dir() => return Err(fault(&why)),
             Err(why) => return Err(TrackerFault::Away(say(&why))),
         };
@@ -133,7 +85,9 @@ impl FolderTracker {
             fault(&format!("state {:?} means neither open nor pending nor closed", file.state))
         })?;
         let File { title, state: said, assignee, priority, labels, hosts } = file;
-        Ok(Some(TicketSeen { state, said, title, assignee, priority, labels, hosts }))
+        let window = None;
+        let seen = TicketSeen { state, said, title, assignee, priority, labels, hosts, window };
+        Ok(Answer::Ticket(seen))
     }
 }
 
@@ -158,16 +112,20 @@ mod tests {
         let id: TicketId = "OPS-7".parse().unwrap();
         assert!(tracker.read(&id).is_err(), "no folder");
         std::fs::create_dir(dir.path().join("tickets")).unwrap();
-        assert_eq!(tracker.read(&id), Ok(None));
+        assert_eq!(tracker.read(&id), Ok(Answer::Absent));
         let path = dir.path().join("tickets/OPS-7.toml");
         std::fs::write(
             &path,
             "title = \"t\"\nstate = \"open\"\nassignee = \"ana\"\nhosts = [\"web01\"]\n",
         )
         .unwrap();
-        assert_eq!(tracker.read(&id).unwrap().unwrap().state, TicketState::Open);
+        let seen = |tracker: &FolderTracker| match tracker.read(&id) {
+            Ok(Answer::Ticket(seen)) => seen,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(seen(&tracker).state, TicketState::Open);
         std::fs::write(&path, "title = \"t\"\nstate = \"resolved\"\n").unwrap();
-        let seen = tracker.read(&id).unwrap().unwrap();
+        let seen = seen(&tracker);
         assert_eq!((seen.state, seen.said.as_str()), (TicketState::Closed, "resolved"));
         for broken in [
             "",

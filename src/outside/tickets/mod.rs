@@ -1,0 +1,170 @@
+//! Tickets, wherever they are kept: one small trait, a file for each kind of tracker, and the rule that
+//! says which tracker an id belongs to.
+
+mod folder;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::certificate::names::TicketId;
+use crate::config::ticket_id::TicketPattern;
+use crate::config::ticket_url::TicketUrl;
+use crate::config::tracker::{Tracker as Configured, TrackerKind};
+use crate::decide::facts::{TicketState, Window};
+
+pub use self::folder::FolderTracker;
+
+/// Where tickets are kept.
+///
+/// Every method blocks, at most for the tracker's own deadline and bounded in memory, and retries nothing.
+/// Nothing is kept between two calls: what is told is what the tracker said just now.
+pub trait Tracker: Send + Sync {
+    /// Its name in `ca.toml`.
+    fn name(&self) -> &str;
+
+    /// Reads a ticket. An error is never a yes: whoever asked may try again.
+    fn read(&self, id: &TicketId) -> Result<Answer, TrackerFault>;
+
+    /// The ids of open tickets that are assigned to somebody by this alias, a few at most; `None` where
+    /// the tracker cannot be asked. Only for a hint: each ticket is read before anything is made of it.
+    fn open_of(&self, _assignee: &str) -> Result<Option<Vec<TicketId>>, TrackerFault> {
+        Ok(None)
+    }
+
+    /// Whether comments are written back.
+    fn takes_comments(&self) -> bool {
+        false
+    }
+
+    /// Writes a comment to a ticket. Where the answer was lost it may be there all the same, and a second
+    /// try writes it again.
+    fn comment(&self, _id: &TicketId, _text: &str) -> Result<(), TrackerFault> {
+        Err(TrackerFault::Unreadable("this tracker takes no comments".to_owned()))
+    }
+}
+
+/// What a tracker says of an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The ticket.
+    Ticket(TicketSeen),
+    /// There is none.
+    Absent,
+    /// There is one, and the tracker does not show it to the CA.
+    Hidden,
+    /// It goes by another id now, which is in the tracker's words.
+    Moved(String),
+}
+
+/// A ticket in its tracker's own words: the desk maps assignee and hosts to what it knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketSeen {
+    /// The state, understood.
+    pub state: TicketState,
+    /// The state, as said.
+    pub said: String,
+    /// The title.
+    pub title: String,
+    /// Whom it is assigned to, by what `aliases` in `people.toml` has for this tracker: never a name
+    /// that people choose for themselves.
+    pub assignee: Option<String>,
+    /// The priority.
+    pub priority: Option<String>,
+    /// The labels.
+    pub labels: BTreeSet<String>,
+    /// The hosts it names.
+    pub hosts: BTreeSet<String>,
+    /// When the work may be done.
+    pub window: Option<Window>,
+}
+
+/// The tracker did not tell what the ticket is. Never a yes and never a no: try again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrackerFault {
+    /// The tracker is away: it cannot be reached, answers too late, or with an error of its own.
+    Away(String),
+    /// The tracker does not accept the CA's own credentials.
+    Credentials(String),
+    /// There is something under this id, and it is not a ticket that can be understood.
+    Unreadable(String),
+}
+
+impl TrackerFault {
+    /// In a few words, for the person.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Away(_) => "the ticket tracker did not answer",
+            Self::Credentials(_) => {
+                "the ticket tracker does not let the CA in; whoever runs the CA must mend it"
+            }
+            Self::Unreadable(_) => "the ticket could not be read; whoever keeps it must mend it",
+        }
+    }
+}
+
+impl std::fmt::Display for TrackerFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Away(why) | Self::Credentials(why) | Self::Unreadable(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for TrackerFault {}
+
+/// All trackers, in the order of `ca.toml`.
+#[derive(Clone, Default)]
+pub struct Trackers(Vec<Route>);
+
+/// One tracker, and which ids are its.
+#[derive(Clone)]
+struct Route {
+    ids: Vec<TicketPattern>,
+    url: Option<TicketUrl>,
+    tracker: Arc<dyn Tracker>,
+}
+
+impl Trackers {
+    /// Puts together what `ca.toml` says.
+    pub fn open(configured: &[Configured]) -> Self {
+        let route = |one: &Configured| Route {
+            ids: one.ids.clone(),
+            url: one.url.clone(),
+            tracker: match one.kind {
+                TrackerKind::Folder => {
+                    Arc::new(FolderTracker::new(one.name.as_str(), one.path.clone()))
+                }
+            },
+        };
+        Self(configured.iter().map(route).collect())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The tracker that an id belongs to: the first one of whose patterns it fits one; a tracker without
+    /// patterns takes every id.
+    pub fn of(&self, id: &TicketId) -> Option<&Arc<dyn Tracker>> {
+        let takes = |route: &&Route| {
+            route.ids.is_empty() || route.ids.iter().any(|pattern| pattern.fits(id))
+        };
+        self.0.iter().find(takes).map(|route| &route.tracker)
+    }
+
+    /// The ticket whose address this is.
+    pub fn by_address(&self, typed: &str) -> Option<TicketId> {
+        self.0.iter().filter_map(|route| route.url.as_ref()).find_map(|url| url.ticket(typed))
+    }
+
+    /// How ids look, for whoever typed another: `OPS-NUMBER`.
+    pub fn shapes(&self) -> Vec<String> {
+        self.0.iter().flat_map(|route| &route.ids).map(TicketPattern::shape).collect()
+    }
+
+    /// How addresses look.
+    pub fn addresses(&self) -> Vec<String> {
+        self.0.iter().filter_map(|route| route.url.as_ref()).map(TicketUrl::example).collect()
+    }
+}
