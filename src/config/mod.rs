@@ -102,7 +102,12 @@ impl Deciding {
     }
 
     /// The same, from texts.
-    pub fn parse(ca: &Ca, read: &Snapshot) -> Result<Self, ConfigError> {
+    pub fn parse(_ca: &Ca, read: &Snapshot) -> Result<Self, ConfigError> {
+        Self::of(read)
+    }
+
+    /// The same, of no CA.
+    pub fn of(read: &Snapshot) -> Result<Self, ConfigError> {
         let framed = read.framed();
         let bytes = framed.each_ref().map(String::len);
         let [policy, people, hosts] = framed.map(|text| Hash::of(text.as_bytes()));
@@ -119,7 +124,7 @@ impl Deciding {
             );
             return Err(ConfigError::in_file(&host.file, &what));
         }
-        let name = ca.files.policy.display().to_string();
+        let name = read.policy.path.display().to_string();
         let policy = Policy::load(&name, &read.policy.text, &world(&people, &hosts))
             .map_err(|why| ConfigError(why.to_string()))?;
         let unread = read.unread.clone();

@@ -326,7 +326,7 @@ impl Desk {
     }
 }
 
-pub(super) fn person_facts(person: &Person) -> PersonFacts {
+pub(crate) fn person_facts(person: &Person) -> PersonFacts {
     PersonFacts {
         name: person.name.clone(),
         service: person.kind == PersonKind::Service,
@@ -336,7 +336,7 @@ pub(super) fn person_facts(person: &Person) -> PersonFacts {
     }
 }
 
-pub(super) fn account_facts(login: &Login, host: &Host) -> Account {
+pub(crate) fn account_facts(login: &Login, host: &Host) -> Account {
     Account {
         login: login.clone(),
         host: host.name.clone(),

@@ -153,7 +153,7 @@ pub fn person<'d>(deciding: &'d Deciding, name: &PersonName) -> Result<&'d Perso
 }
 
 /// What a dry run is made from, before anything was said.
-pub(super) fn bare(person: &Person, account: Account, at: At) -> Facts {
+pub(crate) fn bare(person: &Person, account: Account, at: At) -> Facts {
     Facts {
         request: RequestId::from_random(0),
         now: at.now,

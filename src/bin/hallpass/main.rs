@@ -1,5 +1,6 @@
 //! `hallpass`: serve, and the operator's and the engineer's command line.
 
+mod access;
 mod audit;
 mod control;
 mod engineer;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
             let (at, question) = words.question();
             explain::run(&at.config, question)
         }
+        Verb::Access(words) => access::access(words),
         Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
         Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
         Verb::Locks(at) => locks::list(&at.config),
