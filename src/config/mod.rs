@@ -19,7 +19,7 @@ pub mod ticket_id;
 pub mod ticket_url;
 pub mod tracker;
 pub mod trust;
-mod unique;
+pub(crate) mod unique;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

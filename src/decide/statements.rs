@@ -4,13 +4,18 @@
 use std::fmt::Display;
 
 use cedar_policy::{
-    ActionConstraint, Effect, EntityUid, PolicyId, PrincipalConstraint, ResourceConstraint,
+    ActionConstraint, Authorizer, Effect, EntityUid, PolicyId, PrincipalConstraint,
+    ResourceConstraint,
 };
 
+use super::cedar::Asked;
+use super::facts::Facts;
+use super::grant::Given;
 use super::policy::{Policy, Scope};
 use super::split::{Conjunct, conjuncts};
 use super::survey::needs;
 use super::terms::Terms;
+use super::{ask, deciders};
 use crate::certificate::names::OfferId;
 
 /// One statement of a policy.
@@ -78,6 +83,20 @@ impl Policy {
             one
         });
         offers.chain(leaves).chain(forbids).collect()
+    }
+
+    /// The forbids that apply to a request, whether or not an offer is for it: under the terms of the first
+    /// offer that is, or of any.
+    pub fn forbidding(&self, facts: &Facts) -> Vec<OfferId> {
+        let Ok(asked) = Asked::new(&self.words, facts) else { return Vec::new() };
+        let fit = self.offers.iter().find(|offer| offer.scope.matches(&asked));
+        let Some(offer) = fit.or(self.offers.first()) else { return Vec::new() };
+        let given = Given::under(&offer.terms, facts);
+        let Ok(request) = asked.under(&offer.terms, given.ttl, given.period) else {
+            return Vec::new();
+        };
+        let answer = ask(&Authorizer::new(), &request, &self.forbids.all, &asked);
+        answer.and_then(|answer| deciders(&answer)).unwrap_or_default()
     }
 
     /// The forbids, taken apart as offers are.

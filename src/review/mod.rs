@@ -11,7 +11,8 @@
 //! what is said of access from [`reach`](crate::decide::reach).
 
 pub mod access;
-
+pub mod cases;
+pub mod diff;
 pub mod group;
 pub mod moment;
 pub mod tell;

@@ -99,9 +99,12 @@ impl Moment {
 
     /// The files of a folder, a `ca.toml`, or a policy file with its neighbours: nothing of a ledger's.
     pub fn of_files(at: &Path, now: UnixTime) -> Result<Self, ConfigError> {
+        // A list of sums is the deployment's: here somebody works on the files.
         let read = if at.is_file() && at.extension().is_some_and(|ending| ending == "toml") {
-            Snapshot::take(&Ca::load(at)?)?
+            let files = Ca::load(at)?.files;
+            Snapshot::beside(&files.policy, &files.people, &files.hosts)?
         } else {
+            // Not by the folder's ca.toml, whose paths may lead elsewhere: to the same files from both.
             let (dir, policy) = match at.is_dir() {
                 true => (at.to_owned(), at.join("policy.cedar")),
                 false => (at.parent().unwrap_or(Path::new(".")).to_owned(), at.to_owned()),

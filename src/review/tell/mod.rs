@@ -1,6 +1,8 @@
 //! What was found, for people, for spreadsheets and for programs.
 
 pub mod access;
+pub mod cases;
+pub mod diff;
 
 use std::fmt::Write as _;
 
