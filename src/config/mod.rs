@@ -21,6 +21,7 @@ pub mod ticket_url;
 pub mod tracker;
 pub mod trust;
 mod unique;
+pub mod webhook;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -23,6 +23,7 @@ use hallpass::desk::state::State;
 use hallpass::front::audit::Audits;
 use hallpass::front::control::{Answer, Control};
 use hallpass::front::counter::Counter;
+use hallpass::front::webhook::Webhooks;
 use hallpass::front::{self, Listener};
 use hallpass::ledger::note::{NoteKey, SignatureType};
 use hallpass::ledger::record::{Committed, Ledger, Setup};
@@ -65,6 +66,10 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
             format!("{}: {why}; does another hallpass serve there?", listen.join(", "))
         })?;
         let audits = Audits::new(Auditor::new(&ca, &trust, None)?);
+        let webhooks = match &ca.webhook {
+            Some(config) => Some(Webhooks::bind(config).await?),
+            None => None,
+        };
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
         let socket = ca.control_socket();
         let control = Control::bind(&socket)
@@ -77,6 +82,9 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         desk.desk.record_start(&ca, &read).await?;
         drop(read);
         read_shifts(&desk).await;
+        if let Some(webhooks) = webhooks {
+            tokio::spawn(webhooks.run(Arc::clone(&desk)));
+        }
         tokio::spawn(control.run(Arc::clone(&desk)));
         tokio::spawn(reload_on_signal(Arc::clone(&desk)));
         let tended = Arc::clone(&desk);
