@@ -9,6 +9,7 @@ pub mod import;
 pub mod init;
 mod inventory;
 pub mod keys;
+pub mod on_call;
 pub mod people;
 pub mod snapshot;
 mod sums;
@@ -20,6 +21,7 @@ pub mod ticket_url;
 pub mod tracker;
 pub mod trust;
 pub(crate) mod unique;
+pub mod webhook;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,7 @@ use self::hosts::Hosts;
 use self::people::{People, PersonKind};
 use self::snapshot::{Snapshot, Text};
 use crate::certificate::draft::Texts;
+use crate::certificate::names::GroupName;
 use crate::decide::{Policy, World};
 use crate::ledger::tree::Hash;
 
@@ -102,12 +105,15 @@ impl Deciding {
     }
 
     /// The same, from texts.
-    pub fn parse(_ca: &Ca, read: &Snapshot) -> Result<Self, ConfigError> {
-        Self::of(read)
+    pub fn parse(ca: &Ca, read: &Snapshot) -> Result<Self, ConfigError> {
+        Self::of(read, ca.on_call.iter().map(|one| one.group.clone()))
     }
 
-    /// The same, of no CA.
-    pub fn of(read: &Snapshot) -> Result<Self, ConfigError> {
+    /// The same, of any CA: one where these groups exist too.
+    pub fn of(
+        read: &Snapshot,
+        more: impl IntoIterator<Item = GroupName>,
+    ) -> Result<Self, ConfigError> {
         let framed = read.framed();
         let bytes = framed.each_ref().map(String::len);
         let [policy, people, hosts] = framed.map(|text| Hash::of(text.as_bytes()));
@@ -125,7 +131,9 @@ impl Deciding {
             return Err(ConfigError::in_file(&host.file, &what));
         }
         let name = read.policy.path.display().to_string();
-        let policy = Policy::load(&name, &read.policy.text, &world(&people, &hosts))
+        let mut world = world(&people, &hosts);
+        world.groups.extend(more);
+        let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
         let unread = read.unread.clone();
         Ok(Self { people, hosts, policy, texts, bytes, unread })

@@ -14,7 +14,7 @@ use super::PolicyFault;
 use super::cedar::{Asked, Who};
 use super::facts::{Account, Facts, Person};
 use super::grant::Given;
-use super::office::{self, Act, Matter};
+use super::office::{self, Act, FreezeAct, LockAct, Matter};
 use super::policy::{Offer, Policy};
 use super::split::{Conjunct, attributes_of};
 use super::statements::Barrier;
@@ -161,17 +161,12 @@ impl<'p> Reach<'p> {
         Ok(all)
     }
 
-    /// What a person could do at the desk in some circumstances: each permit's id, what it is for
-    /// (`audit`, `lock`), its open conditions, and the forbids that may stand against it.
+    /// What a person could do at the desk in some circumstances. `matter` is any of the person's.
     pub fn at_desk(&self, matter: &Matter) -> Result<Vec<Leave>, PolicyFault> {
         let mut all = Vec::new();
         for leave in &self.policy.leaves {
-            let act = match &matter.act {
-                lock @ Act::Lock(_) if leave.action == self.policy.words.lock => lock.clone(),
-                _ if leave.action == self.policy.words.audit => Act::Audit,
-                _ => continue,
-            };
-            let word = if act == Act::Audit { "audit" } else { "lock" };
+            let word = leave.action.id().unescaped();
+            let Some(act) = any(word) else { continue };
             let matter = Matter { act, ..matter.clone() };
             let asked = office::Asked::new(self.policy, &matter).map_err(no_request)?;
             let (request, entities) = (&asked.request, &asked.entities);
@@ -185,7 +180,7 @@ impl<'p> Reach<'p> {
             let open = leave.conjuncts.iter().filter(|part| is_open(part));
             all.push(Leave {
                 id: leave.id.clone(),
-                act: word,
+                act: word.to_owned(),
                 needs: open.map(|part| part.text.clone()).collect(),
                 forbids,
             });
@@ -194,13 +189,34 @@ impl<'p> Reach<'p> {
     }
 }
 
+/// Any act of this kind: what it is about is a circumstance.
+fn any(word: &str) -> Option<Act> {
+    Some(match word {
+        "audit" => Act::Audit,
+        "lock" => Act::Lock(LockAct {
+            target: "everything",
+            name: String::new(),
+            lifting: false,
+            mine: false,
+            reason: None,
+        }),
+        "freeze" => Act::Freeze(FreezeAct {
+            name: "any".parse().ok()?,
+            tags: BTreeSet::new(),
+            lifting: false,
+            reason: None,
+        }),
+        _ => return None,
+    })
+}
+
 /// What somebody could do at the desk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leave {
     /// The permit.
     pub id: OfferId,
-    /// `audit` or `lock`.
-    pub act: &'static str,
+    /// `audit`, `lock` or `freeze`.
+    pub act: String,
     /// The conditions that circumstances decide.
     pub needs: Vec<String>,
     /// The forbids that stand against it in some circumstances.

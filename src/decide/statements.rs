@@ -1,10 +1,11 @@
 //! A policy's statements as people compare them: whom and what each speaks of, under which conditions,
 //! on which terms.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Effect, EntityUid, PolicyId, PrincipalConstraint,
+    ActionConstraint, Authorizer, Effect, EntityUid, PolicyId, PolicySet, PrincipalConstraint,
     ResourceConstraint,
 };
 
@@ -16,7 +17,7 @@ use super::split::{Conjunct, conjuncts};
 use super::survey::needs;
 use super::terms::Terms;
 use super::{ask, deciders};
-use crate::certificate::names::OfferId;
+use crate::certificate::names::{GroupName, OfferId};
 
 /// One statement of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +84,14 @@ impl Policy {
             one
         });
         offers.chain(leaves).chain(forbids).collect()
+    }
+
+    /// The groups that a policy's text names; none where it cannot be read.
+    pub fn groups_in(text: &str) -> BTreeSet<GroupName> {
+        let Ok(all) = text.parse::<PolicySet>() else { return BTreeSet::new() };
+        let literals = all.policies().flat_map(cedar_policy::Policy::entity_literals);
+        let groups = literals.filter(|uid| uid.type_name().basename() == "Group");
+        groups.filter_map(|uid| uid.id().unescaped().parse().ok()).collect()
     }
 
     /// The forbids that apply to a request, whether or not an offer is for it: under the terms of the first

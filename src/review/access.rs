@@ -13,7 +13,7 @@ use crate::config::hosts::{Host, Principals};
 use crate::config::people::Person;
 use crate::config::{ConfigError, Deciding};
 use crate::decide::facts::Account;
-use crate::decide::office::{Act, LockAct, Matter};
+use crate::decide::office::{Act, Matter};
 use crate::decide::reach::{Covered, Leave, Reach};
 use crate::decide::statements::Statement;
 use crate::decide::{Policy, PolicyFault, close};
@@ -178,9 +178,10 @@ pub(super) fn offers(policy: &Policy) -> BTreeMap<OfferId, Statement> {
 }
 
 /// When no circumstance is decided about: nobody reads it.
-const NOWHERE: At = At {
+const NOWHERE: At<'static> = At {
     now: crate::certificate::time::UnixTime::from_secs(0),
     source: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+    around: None,
 };
 
 /// What everybody can reach, to be asked person by person; nothing where there is nobody or nothing.
@@ -217,15 +218,9 @@ pub(super) fn of<'m>(
 
 /// What one person may do at the desk.
 pub(super) fn at_desk(reach: &Reach<'_>, person: &Person) -> Result<Vec<Leave>, PolicyFault> {
-    let lock = LockAct {
-        target: Target::Everything.kind(),
-        name: String::new(),
-        lifting: false,
-        mine: false,
-        reason: None,
-    };
-    let At { now, source } = NOWHERE;
-    reach.at_desk(&Matter { now, source, person: person_facts(person), act: Act::Lock(lock) })
+    let At { now, source, .. } = NOWHERE;
+    let person = person_facts(person, BTreeMap::new());
+    reach.at_desk(&Matter { now, source, person, act: Act::Audit })
 }
 
 /// The locks against a person, or a key of theirs.

@@ -1,13 +1,16 @@
 //! The files that decide at a moment: those in a folder, or those that decided in the past, by the
 //! ledger's entries and the texts that are kept under their hashes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::certificate::names::GroupName;
 use crate::certificate::time::UnixTime;
 use crate::config::ca::Ca;
 use crate::config::snapshot::{Snapshot, hex, kept, unframed, unhex};
 use crate::config::{Config, ConfigError, Deciding};
+use crate::decide::Policy;
 use crate::desk::locks::Locks;
 use crate::ledger::facts::{Header, Text};
 use crate::ledger::leaf::{Kind, Leaf};
@@ -111,7 +114,7 @@ impl Moment {
             };
             Snapshot::beside(&policy, &dir.join("people.toml"), &dir.join("hosts.toml"))?
         };
-        let deciding = Deciding::of(&read)?;
+        let deciding = Deciding::of(&read, named(&read))?;
         let texts = KINDS.map(|(word, kind)| (word, of(&deciding, kind), None));
         let source = Source { name: at.display().to_string(), time: now, texts };
         Ok(Self { deciding, locks: Locks::default(), source })
@@ -156,7 +159,7 @@ impl Moment {
             return Err(ConfigError::new("a policy without a text"));
         };
         let read = Snapshot { policy, people, hosts, unread: Vec::new() };
-        let deciding = Deciding::of(&read)?;
+        let deciding = Deciding::of(&read, named(&read))?;
         let locks = Locks::rebuild_to(&store, &|index, facts| {
             serde_json::from_slice::<Header>(facts).is_ok_and(|head| counts(index, head.time))
         });
@@ -189,6 +192,12 @@ fn of(deciding: &Deciding, kind: Kind) -> Hash {
         Kind::People => deciding.texts.people,
         _ => deciding.texts.hosts,
     }
+}
+
+/// The groups that a policy names. Whether they exist is for `hallpass check` to say, by a ca.toml that is
+/// not at hand here: some are in no people.toml but by shift.
+fn named(read: &Snapshot) -> BTreeSet<GroupName> {
+    Policy::groups_in(&read.policy.text)
 }
 
 fn open(ca: &Ca) -> Result<Store, ConfigError> {

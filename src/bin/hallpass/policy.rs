@@ -123,9 +123,9 @@ fn test(words: TestWords) -> Result<(), Stop> {
         &ca.files.people,
         &ca.files.hosts,
     );
-    let deciding = read.and_then(|read| Deciding::of(&read));
+    let deciding = read.and_then(|read| Deciding::parse(&ca, &read));
     let deciding = deciding.map_err(|why: ConfigError| trouble(why.to_string()))?;
-    let subject = Subject { deciding: &deciding, trackers: &ca.tracker, now: SystemClock.now() };
+    let subject = Subject { deciding: &deciding, ca: &ca, now: SystemClock.now() };
     let mut ran = Vec::new();
     for file in &files {
         let text = std::fs::read_to_string(file)

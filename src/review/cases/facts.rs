@@ -1,6 +1,6 @@
 //! A case as the facts of a decision. A name that does not exist is said with its place in the file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
@@ -10,11 +10,11 @@ use toml::Spanned;
 use super::Subject;
 use super::file::{Case, File, State, Ticket as Written, TicketGiven, parsed};
 use crate::certificate::fingerprint;
-use crate::certificate::names::{HostName, Login, Reason, TicketId};
+use crate::certificate::names::{HostName, Login, Reason, TagName, TicketId};
 use crate::certificate::time::UnixTime;
 use crate::config::people::Person;
 use crate::decide::facts::{Account, Around, Facts, History, Ticket, TicketState, Window};
-use crate::decide::office::{Act, LockAct, Matter};
+use crate::decide::office::{Act, FreezeAct, LockAct, Matter};
 use crate::decide::{Delivery, Problems, close};
 use crate::desk::collect::{account_facts, person_facts};
 use crate::desk::explaining::{At, bare};
@@ -82,7 +82,7 @@ impl Builder<'_, '_, '_> {
         let (case, deciding) = (self.case, self.subject.deciding);
         let now = case.at.or(self.file.at).unwrap_or(self.subject.now);
         let source = case.source.or(self.file.source).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let at = At { now, source };
+        let at = At { now, source, around: None };
         if let Some(by) = &case.by {
             let known = deciding.policy.statements();
             if !known.iter().any(|one| one.id == *by.get_ref()) {
@@ -136,17 +136,16 @@ impl Builder<'_, '_, '_> {
                 found.into_iter().collect()
             }
         };
-        let mut asker = person_facts(person);
+        let mut shifts = BTreeMap::new();
         for (group, until) in &self.case.on_call.0 {
-            let groups = self.subject.deciding.people.groups();
+            let groups = self.subject.groups();
             if !groups.contains(group) {
                 let known = groups.iter().map(|group| group.as_str());
                 self.unknown(&until.span(), "group", group, known);
             }
-            if !asker.groups.contains(group) {
-                asker.shifts.insert(group.clone(), *until.get_ref());
-            }
+            shifts.insert(group.clone(), *until.get_ref());
         }
+        let asker = person_facts(person, shifts);
         let put = |account: Account| Facts {
             person: asker.clone(),
             ticket: ticket.clone(),
@@ -262,8 +261,8 @@ impl Builder<'_, '_, '_> {
         let deciding = self.subject.deciding;
         let tracker = match &written.tracker {
             Some(named) => {
-                let known = self.subject.trackers.iter().map(|tracker| tracker.name.as_str());
-                if !self.subject.trackers.iter().any(|one| one.name == *named.get_ref()) {
+                let known = self.subject.trackers().iter().map(|tracker| tracker.name.as_str());
+                if !self.subject.trackers().iter().any(|one| one.name == *named.get_ref()) {
                     self.unknown(&named.span(), "tracker", named.get_ref(), known);
                 }
                 named.get_ref().to_string()
@@ -311,7 +310,7 @@ impl Builder<'_, '_, '_> {
         })
     }
 
-    /// `audit`, `lock person bob`, `unlock everything`.
+    /// `audit`, `lock person bob`, `unlock everything`, `freeze black-friday tag:prod`, `thaw black-friday`.
     fn act(&mut self, person: &Person, text: &Spanned<String>, at: At) -> Option<Put> {
         let words: Vec<&str> = text.get_ref().split_whitespace().collect();
         let act = match words.as_slice() {
@@ -337,13 +336,32 @@ impl Builder<'_, '_, '_> {
                     reason: self.reason(),
                 })
             }
+            [verb @ ("freeze" | "thaw"), name, tags @ ..] => {
+                let name = Spanned::new(text.span(), (*name).to_owned());
+                let tag = |tag: &&str| tag.strip_prefix("tag:")?.parse().ok();
+                let tags: Option<BTreeSet<TagName>> = tags.iter().map(tag).collect();
+                let Some(tags) = tags else {
+                    let hint = "write its tags as tag:prod".to_owned();
+                    self.problems.add(&text.span(), "that is no freeze", hint);
+                    return None;
+                };
+                Act::Freeze(FreezeAct {
+                    name: parsed(&name, self.problems)?,
+                    tags,
+                    lifting: *verb == "thaw",
+                    reason: self.reason(),
+                })
+            }
             _ => {
-                let hint = "write audit, lock person bob, or unlock everything".to_owned();
+                let hint =
+                    "write audit, lock person bob, unlock everything, freeze NAME tag:TAG, or thaw NAME"
+                        .to_owned();
                 self.problems.add(&text.span(), "that is nothing to do at the desk", hint);
                 return None;
             }
         };
-        let (now, source, person) = (at.now, at.source, person_facts(person));
+        let (now, source) = (at.now, at.source);
+        let person = person_facts(person, BTreeMap::new());
         Some(Put::Desk(Box::new(Matter { now, source, person, act })))
     }
 }

@@ -14,10 +14,11 @@ use toml::Spanned;
 
 use self::facts::{Builder, Put};
 use self::file::{Case, Expect, File};
-use crate::certificate::names::{HostName, OfferId, TicketId};
+use crate::certificate::names::{GroupName, HostName, OfferId, TicketId};
 use crate::certificate::safe::Safe;
 use crate::certificate::time::{Span, UnixTime};
 use crate::config::Deciding;
+use crate::config::ca::Ca;
 use crate::config::tracker::Tracker;
 use crate::decide::office::{Permission, permits};
 use crate::decide::statements::Sort;
@@ -28,19 +29,29 @@ use crate::decide::{Decision, Extension, LoadError, Policy, Problems, Reason, Re
 pub struct Subject<'s> {
     /// Policy, people and hosts.
     pub deciding: &'s Deciding,
-    /// The trackers: which ticket would be whose.
-    pub trackers: &'s [Tracker],
+    /// `ca.toml`: its trackers say which ticket would be whose, its rotas which groups there are by shift.
+    pub ca: &'s Ca,
     /// When a case is that does not say.
     pub now: UnixTime,
 }
 
 impl Subject<'_> {
+    fn trackers(&self) -> &[Tracker] {
+        &self.ca.tracker
+    }
+
+    /// Every group there is.
+    fn groups(&self) -> BTreeSet<GroupName> {
+        let by_shift = self.ca.on_call.iter().map(|one| one.group.clone());
+        self.deciding.people.groups().iter().cloned().chain(by_shift).collect()
+    }
+
     /// The name of the tracker that has a ticket.
     fn tracker(&self, id: &TicketId) -> Option<&HostName> {
         let takes = |tracker: &&Tracker| {
             tracker.ids.is_empty() || tracker.ids.iter().any(|pattern| pattern.fits(id))
         };
-        self.trackers.iter().find(takes).map(|tracker| &tracker.name)
+        self.trackers().iter().find(takes).map(|tracker| &tracker.name)
     }
 }
 

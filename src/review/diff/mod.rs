@@ -147,7 +147,7 @@ impl<'m> Side<'m> {
     }
 
     /// What a person may do at the desk: the permit, and the word for it.
-    fn desk(&self, name: &PersonName) -> Result<BTreeMap<OfferId, &'static str>, PolicyFault> {
+    fn desk(&self, name: &PersonName) -> Result<BTreeMap<OfferId, String>, PolicyFault> {
         match (self.moment.deciding.people.get(name), &self.reach) {
             (Some(person), Some(reach)) => {
                 Ok(at_desk(reach, person)?.into_iter().map(|one| (one.id, one.act)).collect())
@@ -173,7 +173,7 @@ fn reached(old: &Moment, new: &Moment) -> Result<Vec<Change>, PolicyFault> {
     let mut kept = Vec::new();
     let mut seen: HashMap<(*const _, *const _), Rc<Difference>> = HashMap::new();
     let mut who: BTreeMap<_, BTreeSet<PersonName>> = BTreeMap::new();
-    let mut desk: BTreeMap<(How, OfferId, &str), BTreeSet<PersonName>> = BTreeMap::new();
+    let mut desk: BTreeMap<(How, OfferId, String), BTreeSet<PersonName>> = BTreeMap::new();
     for name in &everybody {
         let (was, is) = (before.covered(name)?, after.covered(name)?);
         let key = (Rc::as_ptr(&was), Rc::as_ptr(&is));
@@ -192,10 +192,10 @@ fn reached(old: &Moment, new: &Moment) -> Result<Vec<Change>, PolicyFault> {
         }
         let (was, is) = (before.desk(name)?, after.desk(name)?);
         for (id, act) in is.iter().filter(|(id, _)| !was.contains_key(*id)) {
-            desk.entry((How::Gains, id.clone(), act)).or_default().insert(name.clone());
+            desk.entry((How::Gains, id.clone(), act.clone())).or_default().insert(name.clone());
         }
         for (id, act) in was.iter().filter(|(id, _)| !is.contains_key(*id)) {
-            desk.entry((How::Loses, id.clone(), act)).or_default().insert(name.clone());
+            desk.entry((How::Loses, id.clone(), act.clone())).or_default().insert(name.clone());
         }
     }
     let told = Told::of(&before, &after);
