@@ -11,6 +11,7 @@ mod inventory;
 pub mod keys;
 pub mod on_call;
 pub mod people;
+pub mod signers;
 pub mod snapshot;
 mod sums;
 mod tables;
@@ -34,6 +35,7 @@ use self::snapshot::{Snapshot, Text};
 use crate::certificate::draft::Texts;
 use crate::certificate::names::GroupName;
 use crate::decide::{Policy, World};
+use crate::ledger::facts::Signed;
 use crate::ledger::tree::Hash;
 
 /// What is wrong with a configuration, for its operator: file, line, column, and what to do.
@@ -86,6 +88,8 @@ pub struct Deciding {
     pub bytes: [usize; 3],
     /// Files beside them that were not read, for whoever put them there.
     pub unread: Vec<PathBuf>,
+    /// Who signed them, where that is asked for.
+    pub signed: Option<Signed>,
 }
 
 impl Config {
@@ -136,7 +140,8 @@ impl Deciding {
         let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
         let unread = read.unread.clone();
-        Ok(Self { people, hosts, policy, texts, bytes, unread })
+        let signed = read.signed.clone();
+        Ok(Self { people, hosts, policy, texts, bytes, unread, signed })
     }
 }
 

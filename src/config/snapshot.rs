@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::ca::Ca;
 use super::{ConfigError, sums};
+use crate::ledger::facts::Signed;
 use crate::ledger::tree::Hash;
 
 /// Policy, people and hosts as text, and what lay beside them and was not read.
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub hosts: Vec<Text>,
     /// Files in `people.d` and `hosts.d` that are neither TOML nor JSON.
     pub unread: Vec<PathBuf>,
+    /// Who signed them, where that is asked for.
+    pub signed: Option<Signed>,
 }
 
 /// A file and its text.
@@ -42,9 +45,9 @@ pub struct Text {
 impl Snapshot {
     /// Reads everything that decides.
     pub fn take(ca: &Ca) -> Result<Self, ConfigError> {
-        let read = Self::beside(&ca.files.policy, &ca.files.people, &ca.files.hosts)?;
+        let mut read = Self::beside(&ca.files.policy, &ca.files.people, &ca.files.hosts)?;
         if let Some(list) = &ca.files.sums {
-            sums::check(list, &read)?;
+            read.signed = sums::check(list, &read, ca.signers.as_ref())?;
         }
         Ok(read)
     }
@@ -74,7 +77,7 @@ impl Snapshot {
         let (people, hosts) = (all(people, &mut unread)?, all(hosts, &mut unread)?);
         Ok(match (policy, people, hosts) {
             (Some(policy), Some(people), Some(hosts)) => {
-                Some(Self { policy, people, hosts, unread })
+                Some(Self { policy, people, hosts, unread, signed: None })
             }
             _ => None,
         })

@@ -35,6 +35,7 @@ mod permission;
 pub mod reload;
 pub mod request;
 pub mod self_test;
+pub mod signed;
 pub mod state;
 
 use std::sync::{Arc, Mutex};

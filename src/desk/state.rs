@@ -9,6 +9,7 @@ use super::freezes::Freezes;
 use super::limits::Counts;
 use super::locks::Locks;
 use super::outcome::{Last, LiveGrant};
+use super::signed::Newest;
 use crate::certificate::names::{OfferId, PersonName, RequestId};
 use crate::certificate::time::{Span, UnixTime};
 use crate::decide::LONGEST;
@@ -39,6 +40,8 @@ pub struct State {
     grants: HashMap<PersonName, Vec<LiveGrant>>,
     refusals: HashMap<PersonName, Refusals>,
     texts: HashMap<&'static str, Hash>,
+    /// The newest signed change that decided.
+    pub signed: Newest,
     newest: UnixTime,
 }
 
@@ -90,7 +93,8 @@ impl State {
         // A lock never ends by itself, nor need a freeze: all there ever were. Those of the last days come
         // twice, in order.
         let (locks, freezes) = (Locks::rebuild(store)?, Freezes::rebuild(store)?);
-        let mut state = Self { locks, freezes, ..Self::default() };
+        let signed = Newest::rebuild(store)?;
+        let mut state = Self { locks, freezes, signed, ..Self::default() };
         let mut unread = None;
         store.each_from(from, |row| {
             unread = state.refold(&row).err();
@@ -134,7 +138,10 @@ impl State {
             },
             Kind::Policy | Kind::People | Kind::Hosts => {
                 match serde_json::from_slice::<Text>(entry.facts) {
-                    Ok(text) => drop(self.texts.insert(entry.kind.word(), text.sha256)),
+                    Ok(text) => {
+                        self.texts.insert(entry.kind.word(), text.sha256);
+                        self.signed.fold(text.signed);
+                    }
                     Err(why) => unreadable(why),
                 }
             }

@@ -158,7 +158,7 @@ impl Moment {
         let (Some(policy), people, hosts) = (only(policy?), people?, hosts?) else {
             return Err(ConfigError::new("a policy without a text"));
         };
-        let read = Snapshot { policy, people, hosts, unread: Vec::new() };
+        let read = Snapshot { policy, people, hosts, unread: Vec::new(), signed: None };
         let deciding = Deciding::of(&read, named(&read))?;
         let locks = Locks::rebuild_to(&store, &|index, facts| {
             serde_json::from_slice::<Header>(facts).is_ok_and(|head| counts(index, head.time))
