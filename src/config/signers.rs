@@ -17,6 +17,7 @@ use ssh_key::{Algorithm, PublicKey, SshSig};
 use super::ConfigError;
 use super::snapshot::steady;
 use crate::certificate::fingerprint;
+use crate::certificate::subject::fit;
 use crate::certificate::time::UnixTime;
 use crate::ledger::facts::Signed;
 use crate::ledger::tree::Hash;
@@ -181,12 +182,16 @@ fn signer(line: &str) -> Result<Signer, String> {
         Ok(key) => key,
         Err(why) => {
             let (options, key) = word(rest);
+            if key.is_empty() {
+                return Err(format!("{rest:?} is no public key: {why}"));
+            }
             for option in split(options) {
                 option_of(&mut signer, option)?;
             }
             PublicKey::from_openssh(key).map_err(|_| format!("{rest:?} is no public key: {why}"))?
         }
     };
+    fit(key.key_data()).map_err(|why| why.to_string())?;
     signer.key = key.key_data().clone();
     Ok(signer)
 }
@@ -285,7 +290,7 @@ mod tests {
     use super::*;
 
     const KEY: &str =
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIILdd2ubdTn5LPsN0zaxylrpkQTW+1Vr/uWQaEQXoGkd";
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
 
     fn parse(text: &str) -> Result<Signers, ConfigError> {
         Signers::parse(Path::new("policy_signers"), text)
@@ -323,7 +328,7 @@ mod tests {
             (format!("ana valid-after=\"20260101\" {KEY}"), "is no time in UTC"),
             (format!("ana valid-before=\"20261301Z\" {KEY}"), "is no time in UTC"),
             ("ana".to_owned(), "is no public key"),
-            ("ana ssh-ed25519 AAAA".to_owned(), "public key"),
+            ("ana ssh-ed25519 AAAA".to_owned(), "is no"),
             ("# nobody".to_owned(), "it names nobody"),
         ] {
             let said = parse(&line).unwrap_err().to_string();

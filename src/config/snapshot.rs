@@ -275,3 +275,43 @@ const TRIES: usize = 5;
 
 /// The longest file.
 const LONGEST: u64 = 64 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_together_comes_apart_again() {
+        let text = |name: &str, text: &str| {
+            let (path, name) = (PathBuf::from(name), name.to_owned());
+            Text { path, name, text: text.to_owned() }
+        };
+        // A file that ends in no line feed, one that looks like a frame, and a name with a blank.
+        let all = [
+            text("people.toml", "[person.ana]"),
+            text("people.d/10 sre.toml", "people.toml 3\nabc\n"),
+            text("people.d/empty.json", ""),
+            text("people.d/\u{f6}.toml", "# \u{1f600}\n"),
+        ];
+        assert_eq!(unframed(&framed(&all), "people.toml").unwrap(), all);
+        let one = [text("people.toml", "[person.ana]\n")];
+        assert_eq!(unframed(&framed(&one), "people.toml").unwrap(), one);
+        // Cut anywhere it is an error, never fewer files.
+        let whole = framed(&all);
+        for cut in (FRAME.len() + 1)..whole.len() {
+            let Some(part) = whole.get(..cut) else { continue };
+            let ends =
+                all.iter().enumerate().map(|(at, _)| framed_to(&all, at + 1)).any(|end| end == cut);
+            assert_eq!(unframed(part, "x").is_ok(), ends, "cut at {cut}");
+        }
+    }
+
+    /// How long the frame of the first files is.
+    fn framed_to(all: &[Text], count: usize) -> usize {
+        let lengths = all
+            .iter()
+            .take(count)
+            .map(|Text { name, text, .. }| format!("{name} {}\n{text}\n", text.len()).len());
+        FRAME.len() + lengths.sum::<usize>()
+    }
+}

@@ -236,6 +236,8 @@ mod mistakes;
 #[cfg(test)]
 mod office_tests;
 #[cfg(test)]
+mod reach_tests;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod survey_tests;

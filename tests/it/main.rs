@@ -38,6 +38,8 @@ mod load;
 mod locks;
 mod namespace;
 mod operator;
+mod policy;
+mod policy_signers;
 mod process;
 mod production;
 mod promises;
