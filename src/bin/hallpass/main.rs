@@ -14,6 +14,7 @@ mod locks;
 mod operate;
 mod recover;
 mod serve;
+mod ticket;
 mod words;
 
 use std::collections::BTreeSet;
