@@ -5,7 +5,7 @@ mod folder;
 mod guard;
 mod http;
 mod http_client;
-mod http_connect;
+pub(in crate::outside) mod http_connect;
 mod http_ticket;
 mod json;
 mod trial;
