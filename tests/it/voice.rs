@@ -35,7 +35,7 @@ fn refusals_say_whose_doing_it_is_and_what_is_next() {
             "ana",
             "deploy@web01 OPS-404",
             "there is no ticket OPS-404",
-            "check the id with the tracker",
+            "check the id in tickets",
         ),
         ("ana", "deploy@wbe01 OPS-7", "there is no host wbe01", "did you mean deploy@web01?"),
         (
