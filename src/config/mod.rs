@@ -1,6 +1,7 @@
 //! Configuration: files to types, once, with errors that say where.
 
 pub mod backup;
+pub mod base;
 pub mod ca;
 mod csv;
 pub mod edit;
@@ -11,15 +12,22 @@ mod inventory;
 pub mod keys;
 pub mod on_call;
 pub mod people;
+pub mod pointer;
+pub mod presets;
 pub mod signers;
 pub mod snapshot;
 mod sums;
 mod tables;
+pub mod template;
 #[cfg(test)]
 mod tests;
 pub mod ticket_id;
 pub mod ticket_url;
 pub mod tracker;
+pub mod tracker_http;
+#[cfg(test)]
+mod tracker_tests;
+mod tracker_words;
 pub mod trust;
 pub(crate) mod unique;
 pub mod webhook;

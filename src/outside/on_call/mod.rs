@@ -2,6 +2,7 @@
 //! read last. What cannot be read any more counts for a while, then nobody is on call.
 
 mod calendar;
+mod fetch;
 mod rota;
 
 use std::collections::BTreeMap;
@@ -94,7 +95,8 @@ impl OnCall {
             let shifts: Box<dyn Shifts> = match (&one.rota, &one.calendar) {
                 (Some(path), _) => Box::new(RotaFile::new(path.clone())),
                 (None, Some(calendar)) => {
-                    Box::new(CalendarFeed::new(calendar.clone(), one.token.clone()))
+                    let at = (one.token.clone(), one.ca_file.clone());
+                    Box::new(CalendarFeed::new(calendar.clone(), at))
                 }
                 // Kept out when `ca.toml` was read.
                 (None, None) => Box::new(RotaFile::new("rota.toml".into())),
