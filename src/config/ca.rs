@@ -326,6 +326,8 @@ pub struct Files {
     pub people: PathBuf,
     /// Hosts, their accounts and tags.
     pub hosts: PathBuf,
+    /// Named hours, for the policy, if there are any. Who can change them changes when people get in.
+    pub hours: Option<PathBuf>,
     /// A list of what the files must be, as `sha256sum` prints it. Where there is one, nothing else
     /// than what it lists decides.
     pub sums: Option<PathBuf>,
@@ -414,6 +416,7 @@ impl Ca {
         .into_iter()
         .chain(&mut signer.spawn)
         .chain(&mut files.sums)
+        .chain(&mut files.hours)
         .chain(&mut control.socket)
         .chain(tracker.iter_mut().flat_map(Tracker::paths))
     }

@@ -5,6 +5,9 @@ pub mod ca;
 mod csv;
 pub mod edit;
 pub mod hosts;
+pub mod hours;
+#[cfg(test)]
+mod hours_tests;
 pub mod import;
 pub mod init;
 mod inventory;
@@ -120,7 +123,9 @@ impl Deciding {
             return Err(ConfigError::in_file(&host.file, &what));
         }
         let name = ca.files.policy.display().to_string();
-        let policy = Policy::load(&name, &read.policy.text, &world(&people, &hosts))
+        let hours = read.hours.as_ref().map(hours::read).transpose()?.unwrap_or_default();
+        let world = World { hours, ..world(&people, &hosts) };
+        let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
         let unread = read.unread.clone();
         Ok(Self { people, hosts, policy, texts, bytes, unread })
@@ -146,6 +151,7 @@ fn world(people: &People, hosts: &Hosts) -> World {
         persons: of(PersonKind::Person),
         services: of(PersonKind::Service),
         accounts: accounts.collect(),
+        ..World::default()
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn load(source_name: &str, text: &str, world: &World) -> Result<Polic
         accounts.entry(host.clone()).or_default().insert(login.clone());
     }
     let Draft { offers, leaves, forbids, .. } = draft;
-    Ok(Policy { offers, forbids, leaves, words, accounts })
+    Ok(Policy { offers, forbids, leaves, words, accounts, hours: world.hours.clone() })
 }
 
 /// What has been read so far.

@@ -10,11 +10,11 @@ impl Desk {
     /// The hours, freezes and history of one account and one person.
     pub(super) fn around(
         &self,
-        _deciding: &Deciding,
+        deciding: &Deciding,
         _person: &PersonName,
         _account: &Account,
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Around {
-        Around::default()
+        Around { hours: deciding.policy.hours_at(now), ..Around::default() }
     }
 }
