@@ -10,6 +10,7 @@ use super::tracker::{self, Tracker};
 use crate::certificate::cidr::Cidr;
 use crate::certificate::names::HostName;
 use crate::certificate::time::Span;
+use crate::decide::Saying;
 use crate::ledger::checkpoint::decimal;
 use crate::ledger::tree::Hash;
 
@@ -38,6 +39,9 @@ pub struct Ca {
     /// How much is issued.
     #[serde(default)]
     pub limits: IssueLimits,
+    /// Which reasons say something.
+    #[serde(default)]
+    pub reason: Saying,
     /// The operator's socket.
     #[serde(default)]
     pub control: Control,
@@ -394,6 +398,7 @@ impl Ca {
             name: _,
             source: _,
             limits: _,
+            reason: _,
         } = self;
         let TrustFiles { user_ca, user_ca_next, emergency_ca, bare_ca, host_ca } = trust;
         [

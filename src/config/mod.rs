@@ -124,7 +124,7 @@ impl Deciding {
         }
         let name = ca.files.policy.display().to_string();
         let hours = read.hours.as_ref().map(hours::read).transpose()?.unwrap_or_default();
-        let world = World { hours, ..world(&people, &hosts) };
+        let world = World { hours, saying: ca.reason.clone(), ..world(&people, &hosts) };
         let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
         let unread = read.unread.clone();

@@ -112,6 +112,8 @@ pub(super) struct Forbid {
     pub(super) why: Option<String>,
     /// What it reads of the context: what lifts it, if anything does.
     pub(super) reads: BTreeSet<String>,
+    /// Its conditions, all of which hold where it forbids.
+    pub(super) conjuncts: Vec<Conjunct>,
 }
 
 /// Whom and what an offer is for, as its first line says.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::hours::Hours;
+use super::saying::Saying;
 use crate::certificate::names::{GroupName, HostName, HoursName, Login, PersonName, TagName};
 
 /// Everybody and everything that a policy may name, from the people and hosts files.
@@ -25,6 +26,8 @@ pub struct World {
     pub accounts: BTreeSet<(Login, HostName)>,
     /// The named hours.
     pub hours: BTreeMap<HoursName, Hours>,
+    /// Which reasons say something.
+    pub saying: Saying,
 }
 
 /// A name that does not exist: the sentence, and what may have been meant.

@@ -59,7 +59,9 @@ pub struct At {
     pub source: IpAddr,
 }
 
-/// Makes a dry run of a request for one account; `key` is the fingerprint that would be proved.
+/// Makes a dry run of a request for one account; `key` is the fingerprint that would be proved, `around`
+/// what stands around an account.
+#[expect(clippy::too_many_arguments, reason = "each is a fact of its own")]
 pub fn explain(
     deciding: &Deciding,
     locks: &Locks,
@@ -68,10 +70,12 @@ pub fn explain(
     ask: &Ask,
     ticket: Option<&Ticket>,
     at: At,
+    around: &dyn Fn(&Account) -> Around,
 ) -> Result<Explained, Outcome> {
-    dry(deciding, locks, person, key, ask, ticket, at).map_err(answer)
+    dry(deciding, locks, person, key, ask, ticket, at, around).map_err(answer)
 }
 
+#[expect(clippy::too_many_arguments, reason = "those of `explain`")]
 fn dry(
     deciding: &Deciding,
     locks: &Locks,
@@ -80,6 +84,7 @@ fn dry(
     ask: &Ask,
     ticket: Option<&Ticket>,
     at: At,
+    around: &dyn Fn(&Account) -> Around,
 ) -> Result<Explained, Stop> {
     let [target @ Target { place: Place::Host(_), .. }] = ask.targets.as_slice() else {
         let what = "one account is explained at a time".to_owned();
@@ -91,6 +96,7 @@ fn dry(
         ttl: ask.ttl,
         period: ask.period,
         offer: ask.offer.clone(),
+        around: around(&account),
         ..bare(person, account, at)
     };
     let all = wanted(deciding, std::slice::from_ref(target), &facts)?;
@@ -115,7 +121,8 @@ pub fn offered(deciding: &Deciding, person: &Person, at: At) -> Result<Vec<Offer
         })
         .collect();
     let Some((any, _)) = hosts.first() else { return Ok(Vec::new()) };
-    let facts = bare(person, any.clone(), at);
+    let around = Around { hours: deciding.policy.hours_at(at.now), ..Around::default() };
+    let facts = Facts { around, ..bare(person, any.clone(), at) };
     let entries = catalog(&deciding.policy, &facts, &hosts).map_err(|why| answer(broken(why)))?;
     let name = |at: usize| hosts.get(at).map(|(account, _)| account.host.to_string());
     let offered = entries.into_iter().map(|entry| Offered {
@@ -182,10 +189,12 @@ impl Desk {
         let person = self.here(&deciding, asker).map_err(answer)?;
         let ticket = self.ticket(&deciding, ask.ticket.as_ref()).await.map_err(answer)?;
         let key = fingerprint(&asker.key);
-        let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let at = self.at(asker);
-        let done = explain(&deciding, &state.locks, person, Some(&key), ask, ticket.as_ref(), at);
-        drop(state);
+        let around = |account: &Account| self.around(&deciding, &person.name, account, at.now);
+        let locks =
+            self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).locks.clone();
+        let ticket = ticket.as_ref();
+        let done = explain(&deciding, &locks, person, Some(&key), ask, ticket, at, &around);
         tracing::info!(person = %person.name, what = %Safe(&ask.account()), ok = done.is_ok(), "explained");
         done
     }

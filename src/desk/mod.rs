@@ -12,7 +12,7 @@
 //! 9 answer     kept, and handed over
 //! ```
 
-mod around;
+pub mod around;
 mod collect;
 pub mod delivery;
 mod entries;
@@ -30,6 +30,7 @@ mod locking_tests;
 pub mod locks;
 pub mod outcome;
 mod permission;
+pub mod recent;
 pub mod reload;
 pub mod request;
 pub mod self_test;
@@ -56,6 +57,7 @@ use crate::config::people::Person;
 use crate::decide::Delivery;
 use crate::decide::facts::{Account, Facts};
 use crate::ledger::record::{self, Ledger};
+use crate::ledger::store::Store;
 use crate::outside::clock::{Clock, Reading};
 use crate::outside::tickets::Trackers;
 
@@ -83,6 +85,8 @@ pub struct Desk {
     pub kept: Mutex<Kept>,
     /// Who is at it.
     pub turns: Turns,
+    /// The ledger, for what was given long ago.
+    pub past: Mutex<Store>,
 }
 
 /// How a request ends before there is a certificate.

@@ -9,6 +9,7 @@ use std::path::Path;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
+use super::given::TABLES;
 use super::store::{Store, StoreError};
 use crate::page_cache;
 
@@ -70,7 +71,7 @@ impl Store {
         db.pragma_update(None, "user_version", VERSION)?;
         db.execute_batch(SCHEMA)?;
         db.execute(LOCK_INDEX, [])?;
-        Ok(())
+        Self { db }.catch_up()
     }
 
     /// Opens the database for the one writer.
@@ -90,6 +91,7 @@ impl Store {
         if store.db.query_row(index, [], |row| row.get::<_, i64>(0))? == 0 {
             store.db.execute(LOCK_INDEX, [])?;
         }
+        store.catch_up()?;
         // The log's name: SQLite syncs the folder and does not look what came of it.
         std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
         Ok(store)
@@ -130,10 +132,14 @@ impl Store {
         };
         let blank = Connection::open_in_memory()?;
         blank.execute_batch(SCHEMA)?;
-        blank.execute(LOCK_INDEX, [])?;
+        let later = || TABLES.iter().map(|(_, sql)| *sql).chain([LOCK_INDEX]);
+        for sql in later() {
+            blank.execute(sql, [])?;
+        }
         let (ours, theirs) = (names(&blank)?, names(&self.db)?);
-        // A ledger from before there were locks lacks their index until it is opened to be written.
-        let early = |one: &(String, String)| one.1 == LOCK_INDEX && !theirs.contains(one);
+        // A ledger from before there were locks, or a history, lacks these until it is opened to be written.
+        let early =
+            |one: &(String, String)| later().any(|sql| sql == one.1) && !theirs.contains(one);
         match ours.symmetric_difference(&theirs).find(|one| !early(one)) {
             Some((name, _)) => Err(StoreError(format!(
                 "{}: {name} is not as hallpass makes it; compare with a backup",
