@@ -1,5 +1,6 @@
 //! `[[tracker]]` of `ca.toml`: where tickets are looked up.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use super::ticket_id::TicketPattern;
 use super::ticket_url::TicketUrl;
 use crate::certificate::names::HostName;
+use crate::certificate::time::Span;
 
 /// A tracker.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,6 +26,45 @@ pub struct Tracker {
     pub path: PathBuf,
     /// Where people look at a ticket, `{id}` standing for its id: they may give a ticket by that address.
     pub url: Option<TicketUrl>,
+    /// How often the tickets of live grants are looked at.
+    #[serde(default = "poll")]
+    pub poll: Span,
+    /// What is written back to tickets; nothing unless it is there.
+    pub write: Option<Write>,
+}
+
+/// `[tracker.write]`: comments on tickets.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Write {
+    /// What is told; all of it unless it is said.
+    #[serde(default = "occasions")]
+    pub on: BTreeSet<Occasion>,
+}
+
+/// What a ticket is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Occasion {
+    /// A grant for this ticket.
+    Grant,
+    /// A request that was refused after others were asked.
+    Refusal,
+    /// The end of a grant.
+    End,
+}
+
+impl Occasion {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Grant, Self::Refusal, Self::End];
+}
+
+fn poll() -> Span {
+    Span::secs(30)
+}
+
+fn occasions() -> BTreeSet<Occasion> {
+    Occasion::ALL.into()
 }
 
 /// The kinds of trackers.
@@ -46,6 +87,9 @@ pub(super) fn mistake(all: &[Tracker]) -> Option<String> {
     for (at, one) in all.iter().enumerate() {
         if all.iter().take(at).any(|other| other.name == one.name) {
             return Some(format!("there are two trackers called {}", one.name));
+        }
+        if one.poll < Span::secs(1) {
+            return Some(format!("tracker {}: poll is {}, and 1s at least", one.name, one.poll));
         }
     }
     let (_, before) = all.split_last()?;

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::collect::{account_facts, own_name, person_facts, read_ticket, ticket_id, wanted};
+use super::collect::{
+    Reads, account_facts, own_name, person_facts, read_ticket, ticket_id, wanted,
+};
 use super::holdings::not_enrolled;
 use super::locking::answer;
 use super::locks::{Lock, Locks};
@@ -180,7 +182,9 @@ impl Desk {
     pub async fn explain(&self, asker: &Asker, ask: &Ask) -> Result<Explained, Outcome> {
         let deciding = self.in_force.now();
         let person = self.here(&deciding, asker).map_err(answer)?;
-        let ticket = self.ticket(&deciding, ask.ticket.as_ref()).await.map_err(answer)?;
+        let mut reads = Reads::default();
+        let ticket =
+            self.ticket(&deciding, ask.ticket.as_ref(), &mut reads).await.map_err(answer)?;
         let key = fingerprint(&asker.key);
         let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let at = self.at(asker);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
@@ -26,6 +26,7 @@ use crate::decide::facts::TicketState;
 pub struct FolderTracker {
     name: String,
     path: PathBuf,
+    comments: bool,
 }
 
 #[derive(Deserialize)]
@@ -44,10 +45,30 @@ struct File {
 /// The most bytes of a ticket's file.
 const MAX: u64 = 64 * 1024;
 
+/// How many of the folder's names, and then how many of its files, are looked at for somebody's open
+/// tickets, and how many are told.
+const NAMES: usize = 10_000;
+const LOOKED_AT: usize = 500;
+const FEW: usize = 6;
+
 impl FolderTracker {
     /// A tracker over a folder.
     pub fn new(name: &str, path: PathBuf) -> Self {
-        Self { name: name.to_owned(), path }
+        Self { name: name.to_owned(), path, comments: false }
+    }
+
+    /// Comments go into `ID.comments` beside the ticket, a line each, if they are taken.
+    #[must_use]
+    pub fn with_comments(self, comments: bool) -> Self {
+        Self { comments, ..self }
+    }
+
+    /// Why a file could not be opened: a folder that is not there is an outage.
+    fn not_opened(&self, why: &std::io::Error, say: &str) -> TrackerFault {
+        match self.path.is_dir() {
+            true => TrackerFault::Unreadable(format!("{say}: {why}")),
+            false => TrackerFault::Away(format!("{say}: {why}")),
+        }
     }
 }
 
@@ -69,8 +90,7 @@ impl Tracker for FolderTracker {
             Err(why) if why.kind() == ErrorKind::NotFound && self.path.is_dir() => {
                 return Ok(Answer::Absent);
             }
-            Err(why) if self.path.is_dir() => return Err(fault(&why)),
-            Err(why) => return Err(TrackerFault::Away(say(&why))),
+            Err(why) => return Err(self.not_opened(&why, &path.display().to_string())),
         };
         if !file.metadata().map_err(|why| fault(&why))?.is_file() {
             return Err(fault(&"not a regular file"));
@@ -88,6 +108,51 @@ impl Tracker for FolderTracker {
         let window = None;
         let seen = TicketSeen { state, said, title, assignee, priority, labels, hosts, window };
         Ok(Answer::Ticket(seen))
+    }
+
+    /// Looks through the first files by name. A file that cannot be read is somebody else's trouble.
+    fn open_of(&self, assignee: &str) -> Result<Option<Vec<TicketId>>, TrackerFault> {
+        let away = |why: std::io::Error| TrackerFault::Away(format!("{}: {why}", self.name));
+        let names = std::fs::read_dir(&self.path).map_err(away)?.take(NAMES);
+        let id = |name: std::ffi::OsString| name.to_str()?.strip_suffix(".toml")?.parse().ok();
+        let ids = names.filter_map(|entry| id(entry.ok()?.file_name()));
+        let ids: BTreeSet<TicketId> = ids.collect();
+        let own = |id: &TicketId| match self.read(id) {
+            Ok(Answer::Ticket(seen)) => {
+                seen.state == TicketState::Open && seen.assignee.as_deref() == Some(assignee)
+            }
+            _ => false,
+        };
+        Ok(Some(ids.into_iter().take(LOOKED_AT).filter(own).take(FEW).collect()))
+    }
+
+    fn takes_comments(&self) -> bool {
+        self.comments
+    }
+
+    /// Appends a line, durably, if the ticket is there.
+    fn comment(&self, id: &TicketId, text: &str) -> Result<(), TrackerFault> {
+        if let Err(why) = std::fs::symlink_metadata(self.path.join(format!("{id}.toml"))) {
+            return Err(self.not_opened(&why, &format!("ticket {id}")));
+        }
+        let path = self.path.join(format!("{id}.comments"));
+        let say = path.display().to_string();
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let flags = i32::try_from(flags.bits()).unwrap_or(0);
+        let open = OpenOptions::new().append(true).create(true).custom_flags(flags).open(&path);
+        let mut file = open.map_err(|why| match why.kind() {
+            // Whoever keeps the folder mends that, for every ticket in it.
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                TrackerFault::Credentials(format!("{say}: {why}"))
+            }
+            _ => self.not_opened(&why, &say),
+        })?;
+        if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+            return Err(TrackerFault::Unreadable(format!("{say}: not a regular file")));
+        }
+        let line = format!("{}\n", text.replace(['\n', '\r'], " "));
+        let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
+        written.map_err(|why| TrackerFault::Away(format!("{say}: {why}")))
     }
 }
 

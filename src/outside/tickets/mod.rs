@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::certificate::names::TicketId;
+use crate::certificate::time::Span;
 use crate::config::ticket_id::TicketPattern;
 use crate::config::ticket_url::TicketUrl;
-use crate::config::tracker::{Tracker as Configured, TrackerKind};
+use crate::config::tracker::{Occasion, Tracker as Configured, TrackerKind};
 use crate::decide::facts::{TicketState, Window};
 
 pub use self::folder::FolderTracker;
@@ -36,8 +37,9 @@ pub trait Tracker: Send + Sync {
         false
     }
 
-    /// Writes a comment to a ticket. Where the answer was lost it may be there all the same, and a second
-    /// try writes it again.
+    /// Writes a comment to a ticket, one line of printable ASCII. Where the answer was lost it may be there
+    /// all the same, and a second try writes it again. [`TrackerFault::Unreadable`]: this ticket takes none,
+    /// and no second try changes that; the others: try again.
     fn comment(&self, _id: &TicketId, _text: &str) -> Result<(), TrackerFault> {
         Err(TrackerFault::Unreadable("this tracker takes no comments".to_owned()))
     }
@@ -121,6 +123,8 @@ pub struct Trackers(Vec<Route>);
 struct Route {
     ids: Vec<TicketPattern>,
     url: Option<TicketUrl>,
+    poll: Span,
+    told: BTreeSet<Occasion>,
     tracker: Arc<dyn Tracker>,
 }
 
@@ -130,9 +134,12 @@ impl Trackers {
         let route = |one: &Configured| Route {
             ids: one.ids.clone(),
             url: one.url.clone(),
+            poll: one.poll,
+            told: one.write.iter().flat_map(|write| &write.on).copied().collect(),
             tracker: match one.kind {
                 TrackerKind::Folder => {
-                    Arc::new(FolderTracker::new(one.name.as_str(), one.path.clone()))
+                    let folder = FolderTracker::new(one.name.as_str(), one.path.clone());
+                    Arc::new(folder.with_comments(one.write.is_some()))
                 }
             },
         };
@@ -151,6 +158,17 @@ impl Trackers {
             route.ids.is_empty() || route.ids.iter().any(|pattern| pattern.fits(id))
         };
         self.0.iter().find(takes).map(|route| &route.tracker)
+    }
+
+    /// Each tracker, and how often the tickets of live grants are looked at in it.
+    pub fn polled(&self) -> impl Iterator<Item = (&Arc<dyn Tracker>, Span)> {
+        self.0.iter().map(|route| (&route.tracker, route.poll))
+    }
+
+    /// Each tracker that takes comments, and what its tickets are told of.
+    pub fn told(&self) -> impl Iterator<Item = (&Arc<dyn Tracker>, &BTreeSet<Occasion>)> {
+        let takes = |route: &&Route| route.tracker.takes_comments() && !route.told.is_empty();
+        self.0.iter().filter(takes).map(|route| (&route.tracker, &route.told))
     }
 
     /// The ticket whose address this is.
