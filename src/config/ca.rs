@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::ConfigError;
+use super::on_call::{self, OnCall};
 use super::tracker::{self, Tracker};
 use crate::certificate::cidr::Cidr;
 use crate::certificate::names::HostName;
@@ -35,6 +36,12 @@ pub struct Ca {
     /// Where tickets are looked up.
     #[serde(default)]
     pub tracker: Vec<Tracker>,
+    /// The groups that people are in while it is their shift.
+    #[serde(default)]
+    pub on_call: Vec<OnCall>,
+    /// A folder with a TOML file for each freeze. Who can write there can make policy's freezes stand,
+    /// and lift those of files.
+    pub freezes: Option<PathBuf>,
     /// How much is issued.
     #[serde(default)]
     pub limits: IssueLimits,
@@ -370,7 +377,8 @@ impl Ca {
         if let Some(mistake) = ca.front.limits.mistake().or_else(|| ca.limits.mistake()) {
             return Err(ConfigError::in_file(path, &mistake));
         }
-        if let Some(mistake) = tracker::mistake(&ca.tracker) {
+        let mistake = tracker::mistake(&ca.tracker).or_else(|| on_call::mistake(&ca.on_call));
+        if let Some(mistake) = mistake {
             return Err(ConfigError::in_file(path, &mistake));
         }
         let base = path.parent().unwrap_or(Path::new(".")).to_owned();
@@ -389,6 +397,8 @@ impl Ca {
             files,
             tracker,
             control,
+            freezes,
+            on_call,
             name: _,
             source: _,
             limits: _,
@@ -415,6 +425,8 @@ impl Ca {
         .chain(&mut signer.spawn)
         .chain(&mut files.sums)
         .chain(&mut control.socket)
+        .chain(freezes)
+        .chain(on_call.iter_mut().flat_map(OnCall::paths))
         .chain(tracker.iter_mut().flat_map(Tracker::paths))
     }
 

@@ -9,6 +9,7 @@ pub mod import;
 pub mod init;
 mod inventory;
 pub mod keys;
+pub mod on_call;
 pub mod people;
 pub mod snapshot;
 mod sums;
@@ -120,7 +121,9 @@ impl Deciding {
             return Err(ConfigError::in_file(&host.file, &what));
         }
         let name = ca.files.policy.display().to_string();
-        let policy = Policy::load(&name, &read.policy.text, &world(&people, &hosts))
+        let mut world = world(&people, &hosts);
+        world.groups.extend(ca.on_call.iter().map(|one| one.group.clone()));
+        let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
         let unread = read.unread.clone();
         Ok(Self { people, hosts, policy, texts, bytes, unread })

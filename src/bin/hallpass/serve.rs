@@ -32,7 +32,9 @@ use hallpass::ledger::record::{Committed, Ledger, Setup};
 use hallpass::ledger::reserve::Reserve;
 use hallpass::ledger::store::{Lock, Store};
 use hallpass::outside::clock::{Clock, SystemClock};
+use hallpass::outside::freeze_files::FreezeFiles;
 use hallpass::outside::manager::Manager;
+use hallpass::outside::on_call::OnCall;
 use hallpass::outside::tickets::Trackers;
 use hallpass::outside::watch::Watch;
 use hallpass::signer::client::Signer;
@@ -77,6 +79,7 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         }
         desk.desk.record_start(&ca, &read).await?;
         drop(read);
+        read_shifts(&desk).await;
         tokio::spawn(control.run(Arc::clone(&desk)));
         tokio::spawn(reload_on_signal(Arc::clone(&desk)));
         let tended = Arc::clone(&desk);
@@ -194,6 +197,8 @@ fn open_desk(
         ledger,
         state,
         trackers,
+        freeze_files: ca.freezes.clone().map(FreezeFiles::new),
+        on_call: Arc::new(OnCall::open(&ca.on_call)),
         clock,
         node,
         user_ca,
@@ -253,6 +258,25 @@ async fn tell_standing(desk: Arc<Counter>, file: PathBuf, first: oneshot::Sender
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Reads whose shift it is, now and again and again.
+async fn read_shifts(counter: &Arc<Counter>) {
+    if counter.desk.on_call.is_empty() {
+        return;
+    }
+    let of = |counter: &Arc<Counter>| {
+        let (on_call, now) = (Arc::clone(&counter.desk.on_call), counter.desk.clock.now());
+        tokio::task::spawn_blocking(move || on_call.refresh(now))
+    };
+    of(counter).await.ok();
+    let counter = Arc::clone(counter);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            of(&counter).await.ok();
+        }
+    });
 }
 
 /// The journal: JSON lines on stderr.
