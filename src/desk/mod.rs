@@ -17,6 +17,8 @@ mod collect;
 pub mod delivery;
 pub mod ended;
 pub mod ending;
+#[cfg(test)]
+mod ending_tests;
 mod entries;
 pub mod explaining;
 pub mod freezes;
@@ -33,6 +35,7 @@ pub mod locking;
 mod locking_tests;
 pub mod locks;
 pub mod outcome;
+pub mod own_tickets;
 mod permission;
 pub mod reload;
 pub mod request;
@@ -94,6 +97,8 @@ pub struct Desk {
     pub host_cas: Vec<Vec<u8>>,
     /// How grants end before their time.
     pub ending: Ending,
+    /// How often trackers were asked for somebody's tickets.
+    pub hints: own_tickets::Asked,
     /// Certificates that may be given again.
     pub kept: Mutex<Kept>,
     /// Who is at it.
@@ -281,7 +286,16 @@ impl Desk {
         self.unlocked(deciding, &person.name, asker, &wanted)?;
 
         // 4. The decision, account by account: granted whole or not at all.
-        let mut grants = decided(deciding, &wanted, &facts)?;
+        let mut grants = match decided(deciding, &wanted, &facts) {
+            // `ensure` never waits.
+            Err(Stop::No { reasons, hint })
+                if held.is_none() && given.is_none() && *want == Want::New =>
+            {
+                let named = self.name_the_ticket(errand, person, &wanted, &facts).await;
+                return Err(Stop::No { reasons, hint: named.unwrap_or(hint) });
+            }
+            decided => decided?,
+        };
         let mut notes = Vec::new();
         if ask.via.is_none() {
             let into_agent = ways.first() == Some(&Delivery::MadeByCa);

@@ -312,3 +312,6 @@ const LONGEST: Duration = Duration::from_secs(300);
 
 /// How old an entry may be for a comment.
 const TOO_LATE: Span = Span::secs(7 * 86_400);
+
+#[cfg(test)]
+mod tests;

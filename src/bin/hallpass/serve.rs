@@ -205,6 +205,7 @@ fn open_desk(
         bare_ca,
         host_cas,
         ending,
+        hints: Default::default(),
         kept,
         turns: Default::default(),
     };

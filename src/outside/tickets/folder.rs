@@ -171,6 +171,46 @@ mod tests {
     use super::*;
 
     #[test]
+    fn somebodys_open_tickets_are_found_and_comments_go_beside_a_ticket() {
+        let dir = tempfile::tempdir().unwrap();
+        let tracker = FolderTracker::new("tickets", dir.path().join("tickets")).with_comments(true);
+        assert!(matches!(tracker.open_of("ana"), Err(TrackerFault::Away(_))));
+        let id = |text: &str| text.parse::<TicketId>().unwrap();
+        assert!(matches!(tracker.comment(&id("OPS-1"), "a"), Err(TrackerFault::Away(_))));
+        std::fs::create_dir(dir.path().join("tickets")).unwrap();
+        let file = |name: &str| dir.path().join("tickets").join(name);
+        for (name, state, who) in [
+            ("OPS-1.toml", "open", "ana"),
+            ("OPS-2.toml", "open", "bob"),
+            ("OPS-3.toml", "resolved", "ana"),
+            ("OPS-4.toml", "started", "ana"),
+            ("OPS-5.txt", "open", "ana"),
+            ("OPS 6.toml", "open", "ana"),
+        ] {
+            let text = format!("title = \"t\"\nstate = \"{state}\"\nassignee = \"{who}\"\n");
+            std::fs::write(file(name), text).unwrap();
+        }
+        std::fs::write(file("OPS-0.toml"), "not a ticket").unwrap();
+        let own = tracker.open_of("ana").unwrap().unwrap();
+        assert_eq!(own, [id("OPS-1"), id("OPS-4")]);
+        assert_eq!(tracker.open_of("carol").unwrap().unwrap(), []);
+
+        tracker.comment(&id("OPS-1"), "one").unwrap();
+        tracker.comment(&id("OPS-1"), "two\nlines").unwrap();
+        let comments = std::fs::read_to_string(file("OPS-1.comments")).unwrap();
+        assert_eq!(comments, "one\ntwo lines\n");
+        let refused = |text: &str| tracker.comment(&id(text), "x");
+        assert!(matches!(refused("OPS-404"), Err(TrackerFault::Unreadable(_))));
+        // Whoever can write to the folder lays a link: nothing is written where it leads.
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::write(&elsewhere, "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, file("OPS-2.comments")).unwrap();
+        assert!(refused("OPS-2").is_err());
+        assert_eq!(std::fs::read_to_string(elsewhere).unwrap(), "");
+        assert!(!FolderTracker::new("tickets", dir.path().to_owned()).takes_comments());
+    }
+
+    #[test]
     fn a_ticket_is_read_anew_each_time_and_an_outage_is_not_an_absence() {
         let dir = tempfile::tempdir().unwrap();
         let tracker = FolderTracker::new("tickets", dir.path().join("tickets"));
