@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::ConfigError;
 use super::on_call::{self, OnCall};
 use super::tracker::{self, Tracker};
+use super::webhook::Webhook;
 use crate::certificate::cidr::Cidr;
 use crate::certificate::names::HostName;
 use crate::certificate::time::Span;
@@ -42,6 +43,8 @@ pub struct Ca {
     /// A folder with a TOML file for each freeze. Who can write there can make policy's freezes stand,
     /// and lift those of files.
     pub freezes: Option<PathBuf>,
+    /// Who may set freezes over HTTP.
+    pub webhook: Option<Webhook>,
     /// How much is issued.
     #[serde(default)]
     pub limits: IssueLimits,
@@ -377,7 +380,10 @@ impl Ca {
         if let Some(mistake) = ca.front.limits.mistake().or_else(|| ca.limits.mistake()) {
             return Err(ConfigError::in_file(path, &mistake));
         }
-        let mistake = tracker::mistake(&ca.tracker).or_else(|| on_call::mistake(&ca.on_call));
+        let webhook = || ca.webhook.as_ref().and_then(Webhook::mistake);
+        let mistake = tracker::mistake(&ca.tracker)
+            .or_else(|| on_call::mistake(&ca.on_call))
+            .or_else(webhook);
         if let Some(mistake) = mistake {
             return Err(ConfigError::in_file(path, &mistake));
         }
@@ -399,6 +405,7 @@ impl Ca {
             control,
             freezes,
             on_call,
+            webhook,
             name: _,
             source: _,
             limits: _,
@@ -427,6 +434,7 @@ impl Ca {
         .chain(&mut control.socket)
         .chain(freezes)
         .chain(on_call.iter_mut().flat_map(OnCall::paths))
+        .chain(webhook.iter_mut().flat_map(Webhook::paths))
         .chain(tracker.iter_mut().flat_map(Tracker::paths))
     }
 

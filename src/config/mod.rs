@@ -1,6 +1,7 @@
 //! Configuration: files to types, once, with errors that say where.
 
 pub mod backup;
+pub mod base;
 pub mod ca;
 mod csv;
 pub mod edit;
@@ -11,16 +12,24 @@ mod inventory;
 pub mod keys;
 pub mod on_call;
 pub mod people;
+pub mod pointer;
+pub mod presets;
 pub mod snapshot;
 mod sums;
 mod tables;
+pub mod template;
 #[cfg(test)]
 mod tests;
 pub mod ticket_id;
 pub mod ticket_url;
 pub mod tracker;
+pub mod tracker_http;
+#[cfg(test)]
+mod tracker_tests;
+mod tracker_words;
 pub mod trust;
 mod unique;
+pub mod webhook;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ use crate::config::hosts::{Host, Principals};
 use crate::config::people::{Person, PersonKind};
 use crate::decide::facts::{Account, Facts, Person as PersonFacts, Ticket};
 use crate::decide::{self, Decision, close, decide};
-use crate::outside::tickets::{Answer, TicketSeen, TrackerFault, Trackers};
+use crate::outside::tickets::{Answer, TicketSeen, Tracker, TrackerFault, Trackers, ask};
 
 /// Any user name is taken, but another person's: whoever types it means to be somebody else.
 pub(super) fn own_name(deciding: &Deciding, asker: &Asker, person: &Person) -> Result<(), Stop> {
@@ -250,17 +250,18 @@ pub(super) struct Reads(Vec<(TicketId, Result<Said, Stop>)>);
 
 impl Reads {
     /// What the ticket's tracker says.
-    pub(super) async fn read(
-        &mut self,
-        trackers: &Arc<Trackers>,
-        id: &TicketId,
-    ) -> Result<Said, Stop> {
+    pub(super) async fn read(&mut self, trackers: &Trackers, id: &TicketId) -> Result<Said, Stop> {
         if let Some((_, read)) = self.0.iter().find(|(read, _)| read == id) {
             return read.clone();
         }
-        let (all, asked) = (Arc::clone(trackers), id.clone());
-        let read = tokio::task::spawn_blocking(move || ask_tracker(&all, &asked)).await;
-        let read = read.map_err(|why| unread(TrackerFault::Away(why.to_string()))).flatten();
+        let read = match tracker_of(trackers, id) {
+            Ok(tracker) => {
+                let (name, asked) = (tracker.name().to_owned(), id.clone());
+                let answer = ask(Arc::clone(tracker), move |tracker| tracker.read(&asked)).await;
+                answer.flatten().map(|answer| Said { tracker: name, answer }).map_err(unread)
+            }
+            Err(stop) => Err(stop),
+        };
         self.0.push((id.clone(), read.clone()));
         read
     }
@@ -290,26 +291,24 @@ pub(super) fn ticket_id(trackers: &Trackers, given: &TicketGiven) -> Result<Tick
 
 /// Reads a ticket. Blocks as long as its tracker may take.
 pub(super) fn read_ticket(trackers: &Trackers, id: TicketId) -> Result<Read, Stop> {
-    ask_tracker(trackers, &id)?.ticket(id)
+    let tracker = tracker_of(trackers, &id)?;
+    let answer = tracker.read(&id).map_err(unread)?;
+    Said { tracker: tracker.name().to_owned(), answer }.ticket(id)
 }
 
-/// Asks the tracker that a ticket belongs to. Blocks as long as that may take.
-fn ask_tracker(trackers: &Trackers, id: &TicketId) -> Result<Said, Stop> {
-    let no = |why: String, hint: String| Err(Stop::no(why, hint));
-    let Some(tracker) = trackers.of(id) else {
-        return match trackers.shapes().as_slice() {
-            [] => no(
-                format!("ticket {id} cannot be looked up: no tracker is configured"),
-                "ask whoever runs the CA".to_owned(),
-            ),
-            shapes => no(
-                format!("{id} is no ticket of any tracker here"),
-                format!("tickets look like {}", shapes.join(", ")),
-            ),
-        };
-    };
-    let answer = tracker.read(id).map_err(unread)?;
-    Ok(Said { tracker: tracker.name().to_owned(), answer })
+/// The tracker that a ticket belongs to.
+fn tracker_of<'t>(trackers: &'t Trackers, id: &TicketId) -> Result<&'t Arc<dyn Tracker>, Stop> {
+    let no = |why: String, hint: String| Stop::no(why, hint);
+    trackers.of(id).ok_or_else(|| match trackers.shapes().as_slice() {
+        [] => no(
+            format!("ticket {id} cannot be looked up: no tracker is configured"),
+            "ask whoever runs the CA".to_owned(),
+        ),
+        shapes => no(
+            format!("{id} is no ticket of any tracker here"),
+            format!("tickets look like {}", shapes.join(", ")),
+        ),
+    })
 }
 
 impl Said {

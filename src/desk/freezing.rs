@@ -160,6 +160,11 @@ impl Desk {
         self.standing(self.clock.now()).map_err(answer)
     }
 
+    /// The same for an operator.
+    pub fn freezes_for_operator(&self) -> Result<Vec<Freeze>, Outcome> {
+        self.standing(self.clock.now()).map_err(answer)
+    }
+
     /// Every freeze that stands at this moment. A folder that cannot be read is a fault: what it would
     /// have said nobody knows.
     pub(super) fn standing(&self, now: UnixTime) -> Result<Vec<Freeze>, Stop> {
@@ -213,6 +218,9 @@ fn settle(
     now: UnixTime,
 ) -> Result<Vec<String>, (String, String)> {
     let before = freezes.of(&ask.name, now);
+    if ask.period.is_some_and(|period| period.as_secs() == 0) {
+        return Err(("a freeze of no time freezes nothing".to_owned(), "--for 4h".to_owned()));
+    }
     if ask.lifting && before.is_none() {
         let near = close(ask.name.as_str(), freezes.standing(now).map(|one| one.name.as_str()));
         let hint = match near {

@@ -17,7 +17,7 @@ use crate::certificate::names::TicketId;
 use crate::certificate::safe::Safe;
 use crate::certificate::time::Span;
 use crate::ledger::facts::TICKET_GONE;
-use crate::outside::tickets::{Answer, Tracker, TrackerFault};
+use crate::outside::tickets::{Answer, Tracker, TrackerFault, ask};
 
 /// How many tickets of one tracker are read at a time.
 const AT_ONCE: usize = 2;
@@ -123,7 +123,6 @@ async fn look(ending: Ending, tracker: Arc<dyn Tracker>, id: TicketId) -> Result
 }
 
 async fn read(tracker: &Arc<dyn Tracker>, id: &TicketId) -> Result<Answer, TrackerFault> {
-    let (tracker, id) = (Arc::clone(tracker), id.clone());
-    let read = tokio::task::spawn_blocking(move || tracker.read(&id)).await;
-    read.map_err(|why| TrackerFault::Away(why.to_string())).flatten()
+    let id = id.clone();
+    ask(Arc::clone(tracker), move |tracker| tracker.read(&id)).await.flatten()
 }

@@ -38,7 +38,7 @@ pub(crate) fn run(path: &Path, question: Question) -> Result<(), Stop> {
     let store = Store::open_to_read(&ca.ledger.database)?;
     let locks = Locks::rebuild(&store)?;
     let now = question.at.unwrap_or_else(|| SystemClock.now());
-    let trackers = Trackers::open(&ca.tracker);
+    let trackers = Trackers::open(&ca.tracker)?;
     let at = At {
         now,
         source: question.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),

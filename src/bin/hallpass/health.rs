@@ -36,9 +36,9 @@ pub(crate) fn health(path: &Path) -> Result<(), Stop> {
         ("ledger".to_owned(), ledger(&ca)),
         ("disk".to_owned(), disk(&ca)),
     ];
-    let trackers = Trackers::open(&ca.tracker);
+    let trackers = Trackers::open(&ca.tracker)?;
     findings.extend(trackers.told().map(|(tracker, on)| {
-        let queue = Queue::new(&ca.ledger.database, tracker.name(), on.clone());
+        let queue = Queue::new(&ca.ledger.database, tracker.name(), on);
         (format!("comments to {}", tracker.name()), comments(&queue))
     }));
     for (what, finding) in &findings {

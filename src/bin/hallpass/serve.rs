@@ -26,6 +26,7 @@ use hallpass::desk::write_back::{Queue, Teller};
 use hallpass::front::audit::Audits;
 use hallpass::front::control::{Answer, Control};
 use hallpass::front::counter::Counter;
+use hallpass::front::webhook::Webhooks;
 use hallpass::front::{self, Listener};
 use hallpass::ledger::note::{NoteKey, SignatureType};
 use hallpass::ledger::record::{Committed, Ledger, Setup};
@@ -68,6 +69,10 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
             format!("{}: {why}; does another hallpass serve there?", listen.join(", "))
         })?;
         let audits = Audits::new(Auditor::new(&ca, &trust, None)?);
+        let webhooks = match &ca.webhook {
+            Some(config) => Some(Webhooks::bind(config).await?),
+            None => None,
+        };
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
         let socket = ca.control_socket();
         let control = Control::bind(&socket)
@@ -80,6 +85,9 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         desk.desk.record_start(&ca, &read).await?;
         drop(read);
         read_shifts(&desk).await;
+        if let Some(webhooks) = webhooks {
+            tokio::spawn(webhooks.run(Arc::clone(&desk)));
+        }
         tokio::spawn(control.run(Arc::clone(&desk)));
         tokio::spawn(reload_on_signal(Arc::clone(&desk)));
         let tended = Arc::clone(&desk);
@@ -94,7 +102,7 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
             tokio::spawn(watch(desk.desk.ending.clone(), Arc::clone(tracker), poll));
         }
         for (tracker, on) in desk.desk.trackers.told() {
-            let queue = Queue::new(&ca.ledger.database, tracker.name(), on.clone());
+            let queue = Queue::new(&ca.ledger.database, tracker.name(), on);
             let teller = Teller::open(queue, Arc::clone(tracker), Arc::clone(&desk.desk.clock))?;
             tokio::spawn(teller.run());
         }
@@ -187,7 +195,7 @@ fn open_desk(
         watch.saw(state.newest());
     });
     let (ledger, writer) = Ledger::open(setup, fold)?;
-    let trackers = Arc::new(Trackers::open(&ca.tracker));
+    let trackers = Arc::new(Trackers::open(&ca.tracker)?);
     let node = ca.name.to_string();
     let host_cas = trust.host_cas()?;
     let kept = Mutex::default();

@@ -59,7 +59,8 @@ impl Scene {
     }
 
     fn teller(&self) -> Teller {
-        let folder = FolderTracker::new("desk", self.dir.path().join("desk")).with_comments(true);
+        let folder = FolderTracker::new("desk", self.dir.path().join("desk"))
+            .with_comments(Occasion::ALL.into());
         Teller::open(self.queue(), Arc::new(folder), Arc::new(Stopped(self.now))).unwrap()
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{Answer, TicketSeen, Tracker, TrackerFault};
 use crate::certificate::names::TicketId;
+use crate::config::tracker::Occasion;
 use crate::decide::facts::TicketState;
 
 /// The built-in tracker: a folder with one TOML file a ticket, `ID.toml`.
@@ -26,7 +27,7 @@ use crate::decide::facts::TicketState;
 pub struct FolderTracker {
     name: String,
     path: PathBuf,
-    comments: bool,
+    comments: BTreeSet<Occasion>,
 }
 
 #[derive(Deserialize)]
@@ -54,12 +55,12 @@ const FEW: usize = 6;
 impl FolderTracker {
     /// A tracker over a folder.
     pub fn new(name: &str, path: PathBuf) -> Self {
-        Self { name: name.to_owned(), path, comments: false }
+        Self { name: name.to_owned(), path, comments: BTreeSet::new() }
     }
 
-    /// Comments go into `ID.comments` beside the ticket, a line each, if they are taken.
+    /// On these occasions comments go into `ID.comments` beside the ticket, a line each.
     #[must_use]
-    pub fn with_comments(self, comments: bool) -> Self {
+    pub fn with_comments(self, comments: BTreeSet<Occasion>) -> Self {
         Self { comments, ..self }
     }
 
@@ -127,7 +128,11 @@ impl Tracker for FolderTracker {
     }
 
     fn takes_comments(&self) -> bool {
-        self.comments
+        !self.comments.is_empty()
+    }
+
+    fn takes_comments_on(&self, occasion: Occasion) -> bool {
+        self.comments.contains(&occasion)
     }
 
     /// Appends a line, durably, if the ticket is there.
@@ -173,7 +178,9 @@ mod tests {
     #[test]
     fn somebodys_open_tickets_are_found_and_comments_go_beside_a_ticket() {
         let dir = tempfile::tempdir().unwrap();
-        let tracker = FolderTracker::new("tickets", dir.path().join("tickets")).with_comments(true);
+        let tracker = FolderTracker::new("tickets", dir.path().join("tickets"))
+            .with_comments([Occasion::End].into());
+        assert!(tracker.takes_comments() && !tracker.takes_comments_on(Occasion::Grant));
         assert!(matches!(tracker.open_of("ana"), Err(TrackerFault::Away(_))));
         let id = |text: &str| text.parse::<TicketId>().unwrap();
         assert!(matches!(tracker.comment(&id("OPS-1"), "a"), Err(TrackerFault::Away(_))));
