@@ -6,6 +6,9 @@ pub mod ca;
 mod csv;
 pub mod edit;
 pub mod hosts;
+pub mod hours;
+#[cfg(test)]
+mod hours_tests;
 pub mod import;
 pub mod init;
 mod inventory;
@@ -42,7 +45,7 @@ use self::people::{People, PersonKind};
 use self::snapshot::{Snapshot, Text};
 use crate::certificate::draft::Texts;
 use crate::certificate::names::GroupName;
-use crate::decide::{Policy, World};
+use crate::decide::{Policy, Saying, World};
 use crate::ledger::facts::Signed;
 use crate::ledger::tree::Hash;
 
@@ -118,13 +121,15 @@ impl Deciding {
 
     /// The same, from texts.
     pub fn parse(ca: &Ca, read: &Snapshot) -> Result<Self, ConfigError> {
-        Self::of(read, ca.on_call.iter().map(|one| one.group.clone()))
+        let by_shift = ca.on_call.iter().map(|one| one.group.clone());
+        Self::of(read, by_shift, ca.reason.clone())
     }
 
-    /// The same, of any CA: one where these groups exist too.
+    /// The same, of any CA: one where these groups exist too, and where reasons are to be like this.
     pub fn of(
         read: &Snapshot,
         more: impl IntoIterator<Item = GroupName>,
+        saying: Saying,
     ) -> Result<Self, ConfigError> {
         let framed = read.framed();
         let bytes = framed.each_ref().map(String::len);
@@ -143,7 +148,8 @@ impl Deciding {
             return Err(ConfigError::in_file(&host.file, &what));
         }
         let name = read.policy.path.display().to_string();
-        let mut world = world(&people, &hosts);
+        let hours = read.hours.as_ref().map(hours::read).transpose()?.unwrap_or_default();
+        let mut world = World { hours, saying, ..world(&people, &hosts) };
         world.groups.extend(more);
         let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
@@ -172,6 +178,7 @@ fn world(people: &People, hosts: &Hosts) -> World {
         persons: of(PersonKind::Person),
         services: of(PersonKind::Service),
         accounts: accounts.collect(),
+        ..World::default()
     }
 }
 

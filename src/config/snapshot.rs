@@ -21,6 +21,8 @@ use crate::ledger::tree::Hash;
 pub struct Snapshot {
     /// `policy.cedar`.
     pub policy: Text,
+    /// `hours.toml`, where there is one. It belongs to the policy, and is hashed and kept with it.
+    pub hours: Option<Text>,
     /// `people.toml`, then `people.d` by name.
     pub people: Vec<Text>,
     /// `hosts.toml`, then `hosts.d` by name.
@@ -42,10 +44,32 @@ pub struct Text {
     pub text: String,
 }
 
+/// Where the files that decide are.
+#[derive(Debug, Clone, Copy)]
+pub struct Paths<'f> {
+    /// `policy.cedar`.
+    pub policy: &'f Path,
+    /// `hours.toml`, where there is one.
+    pub hours: Option<&'f Path>,
+    /// `people.toml`.
+    pub people: &'f Path,
+    /// `hosts.toml`.
+    pub hosts: &'f Path,
+}
+
+impl<'f> Paths<'f> {
+    /// As `ca.toml` says.
+    pub fn of(ca: &'f Ca) -> Self {
+        let files = &ca.files;
+        let (policy, people, hosts) = (&files.policy, &files.people, &files.hosts);
+        Self { policy, hours: files.hours.as_deref(), people, hosts }
+    }
+}
+
 impl Snapshot {
     /// Reads everything that decides.
     pub fn take(ca: &Ca) -> Result<Self, ConfigError> {
-        let mut read = Self::beside(&ca.files.policy, &ca.files.people, &ca.files.hosts)?;
+        let mut read = Self::beside(&Paths::of(ca))?;
         if let Some(list) = &ca.files.sums {
             read.signed = sums::check(list, &read, ca.signers.as_ref())?;
         }
@@ -53,10 +77,10 @@ impl Snapshot {
     }
 
     /// Reads these files, and what is in the folders beside them, whatever any list says.
-    pub fn beside(policy: &Path, people: &Path, hosts: &Path) -> Result<Self, ConfigError> {
-        let mut first = Self::read(policy, people, hosts)?;
+    pub fn beside(paths: &Paths<'_>) -> Result<Self, ConfigError> {
+        let mut first = Self::read(paths)?;
         for _ in 0..TRIES {
-            let second = Self::read(policy, people, hosts)?;
+            let second = Self::read(paths)?;
             match (first, second) {
                 (Some(first), Some(second)) if first == second => return Ok(first),
                 (_, second) => first = second,
@@ -66,18 +90,24 @@ impl Snapshot {
     }
 
     /// Reads each file once; `None` if one changed meanwhile.
-    fn read(policy: &Path, people: &Path, hosts: &Path) -> Result<Option<Self>, ConfigError> {
+    fn read(paths: &Paths<'_>) -> Result<Option<Self>, ConfigError> {
+        let Paths { policy, hours, people, hosts } = *paths;
         let mut unread = Vec::new();
         let all = |main: &Path, unread: &mut Vec<PathBuf>| {
             let paths = [vec![main.to_owned()], beside(main, unread)?].concat();
             let texts = paths.into_iter().map(|path| Text::read(main, path));
             texts.collect::<Result<Option<Vec<_>>, _>>()
         };
-        let policy = Text::read(policy, policy.to_owned())?;
+        let text = Text::read(policy, policy.to_owned())?;
+        // Named as it lies beside the policy.
+        let hours = match hours {
+            Some(path) => Text::read(policy, path.to_owned())?.map(Some),
+            None => Some(None),
+        };
         let (people, hosts) = (all(people, &mut unread)?, all(hosts, &mut unread)?);
-        Ok(match (policy, people, hosts) {
-            (Some(policy), Some(people), Some(hosts)) => {
-                Some(Self { policy, people, hosts, unread, signed: None })
+        Ok(match (text, hours, people, hosts) {
+            (Some(policy), Some(hours), Some(people), Some(hosts)) => {
+                Some(Self { policy, hours, people, hosts, unread, signed: None })
             }
             _ => None,
         })
@@ -85,12 +115,13 @@ impl Snapshot {
 
     /// Every file.
     pub fn texts(&self) -> impl Iterator<Item = &Text> {
-        std::iter::once(&self.policy).chain(&self.people).chain(&self.hosts)
+        std::iter::once(&self.policy).chain(&self.hours).chain(&self.people).chain(&self.hosts)
     }
 
     /// The three texts that are hashed, named in every certificate's facts, and kept.
     pub fn framed(&self) -> [String; 3] {
-        [self.policy.text.clone(), framed(&self.people), framed(&self.hosts)]
+        let policy: Vec<&Text> = std::iter::once(&self.policy).chain(&self.hours).collect();
+        [framed(policy), framed(&self.people), framed(&self.hosts)]
     }
 
     /// Keeps the three texts in a folder, each under its hash, durably: what a hash in the ledger stands
@@ -152,9 +183,11 @@ pub fn unhex(text: &str) -> Option<Hash> {
 /// <80 bytes>
 /// ```
 ///
-/// with a line feed after each file's bytes. No TOML begins like that.
-fn framed(texts: &[Text]) -> String {
-    if let [alone] = texts {
+/// with a line feed after each file's bytes. No TOML begins like that, and no
+/// policy. `policy.cedar` is framed with `hours.toml`, where there is one.
+fn framed<'t>(texts: impl IntoIterator<Item = &'t Text>) -> String {
+    let texts: Vec<&Text> = texts.into_iter().collect();
+    if let [alone] = texts.as_slice() {
         return alone.text.clone();
     }
     let mut all = String::from(FRAME);

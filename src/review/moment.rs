@@ -8,9 +8,9 @@ use std::str::FromStr;
 use crate::certificate::names::GroupName;
 use crate::certificate::time::UnixTime;
 use crate::config::ca::Ca;
-use crate::config::snapshot::{Snapshot, hex, kept, unframed, unhex};
+use crate::config::snapshot::{Paths, Snapshot, Text as File, hex, kept, unframed, unhex};
 use crate::config::{Config, ConfigError, Deciding};
-use crate::decide::Policy;
+use crate::decide::{Policy, Saying};
 use crate::desk::locks::Locks;
 use crate::ledger::facts::{Header, Text};
 use crate::ledger::leaf::{Kind, Leaf};
@@ -104,17 +104,19 @@ impl Moment {
     pub fn of_files(at: &Path, now: UnixTime) -> Result<Self, ConfigError> {
         // A list of sums is the deployment's: here somebody works on the files.
         let read = if at.is_file() && at.extension().is_some_and(|ending| ending == "toml") {
-            let files = Ca::load(at)?.files;
-            Snapshot::beside(&files.policy, &files.people, &files.hosts)?
+            Snapshot::beside(&Paths::of(&Ca::load(at)?))?
         } else {
             // Not by the folder's ca.toml, whose paths may lead elsewhere: to the same files from both.
             let (dir, policy) = match at.is_dir() {
                 true => (at.to_owned(), at.join("policy.cedar")),
                 false => (at.parent().unwrap_or(Path::new(".")).to_owned(), at.to_owned()),
             };
-            Snapshot::beside(&policy, &dir.join("people.toml"), &dir.join("hosts.toml"))?
+            let (hours, people, hosts) =
+                (dir.join("hours.toml"), dir.join("people.toml"), dir.join("hosts.toml"));
+            let hours = Some(hours.as_path()).filter(|path| path.exists());
+            Snapshot::beside(&Paths { policy: &policy, hours, people: &people, hosts: &hosts })?
         };
-        let deciding = Deciding::of(&read, named(&read))?;
+        let deciding = Deciding::of(&read, named(&read), Saying::default())?;
         let texts = KINDS.map(|(word, kind)| (word, of(&deciding, kind), None));
         let source = Source { name: at.display().to_string(), time: now, texts };
         Ok(Self { deciding, locks: Locks::default(), source })
@@ -154,12 +156,13 @@ impl Moment {
         let [policy, people, hosts] = KINDS.map(|(_, kind)| newest(kind));
         let brought = [policy?, people?, hosts?];
         let [policy, people, hosts] = brought.map(|one| text(ca, one));
-        let only = |texts: Vec<_>| texts.into_iter().next();
-        let (Some(policy), people, hosts) = (only(policy?), people?, hosts?) else {
+        let (mut policy, people, hosts) = (policy?.into_iter(), people?, hosts?);
+        // The policy, and hours.toml where there was one.
+        let (Some(policy), hours) = (policy.next(), policy.next()) else {
             return Err(ConfigError::new("a policy without a text"));
         };
-        let read = Snapshot { policy, people, hosts, unread: Vec::new(), signed: None };
-        let deciding = Deciding::of(&read, named(&read))?;
+        let read = Snapshot { policy, hours, people, hosts, unread: Vec::new(), signed: None };
+        let deciding = Deciding::of(&read, named(&read), Saying::default())?;
         let locks = Locks::rebuild_to(&store, &|index, facts| {
             serde_json::from_slice::<Header>(facts).is_ok_and(|head| counts(index, head.time))
         });
@@ -255,7 +258,7 @@ fn after(
 }
 
 /// The files of a text that decided.
-fn text(ca: &Ca, one: &Brought) -> Result<Vec<crate::config::snapshot::Text>, ConfigError> {
+fn text(ca: &Ca, one: &Brought) -> Result<Vec<File>, ConfigError> {
     let (texts, kind, at) = (ca.ledger.texts(), one.kind.word(), one.index);
     let path = texts.join(hex(one.text));
     let bytes = kept(&texts, one.text).ok_or_else(|| {
@@ -269,13 +272,7 @@ fn text(ca: &Ca, one: &Brought) -> Result<Vec<crate::config::snapshot::Text>, Co
     let text = String::from_utf8(bytes).map_err(|why| say(why.to_string()))?;
     let name =
         if one.kind == Kind::Policy { "policy.cedar".to_owned() } else { format!("{kind}.toml") };
-    let mut files = match one.kind {
-        // One file, whatever its first line looks like.
-        Kind::Policy => {
-            vec![crate::config::snapshot::Text { path: PathBuf::from(&name), name, text }]
-        }
-        _ => unframed(&text, &name).map_err(say)?,
-    };
+    let mut files = unframed(&text, &name).map_err(say)?;
     for file in &mut files {
         file.path = PathBuf::from(format!("entry {at}/{}", file.name));
     }

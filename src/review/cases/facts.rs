@@ -125,7 +125,7 @@ impl Builder<'_, '_, '_> {
         }
         let ticket = self.ticket();
         let reason = self.reason();
-        let around = self.around();
+        let around = self.around(at.now);
         let deliveries = match &self.case.delivery {
             None => Vec::new(),
             Some(text) => {
@@ -213,22 +213,35 @@ impl Builder<'_, '_, '_> {
         parsed(self.case.reason.as_ref()?, self.problems)
     }
 
-    fn around(&mut self) -> Around {
-        let history = match self.case.history.as_ref().map(Spanned::get_ref) {
-            Some(said) if said.first_time => {
-                History { last_days: None, recent: said.recent, recent_hosts: said.recent_hosts }
-            }
-            Some(said) => History {
-                last_days: Some(said.last_days.unwrap_or(1)),
-                recent: said.recent,
-                recent_hosts: said.recent_hosts,
+    fn around(&mut self, now: UnixTime) -> Around {
+        let said = self.case.history.as_ref().map(Spanned::get_ref);
+        let history = History {
+            // Given before, unless it is said.
+            last_days: match said {
+                Some(said) if said.first_time => None,
+                Some(said) => Some(said.last_days.unwrap_or(1)),
+                None => Some(1),
             },
-            None => History { last_days: Some(1), recent: 0, recent_hosts: 0 },
+            recent: said.map_or(0, |said| said.recent),
+            recent_hosts: said.map_or(0, |said| said.recent_hosts),
+            ..History::default()
+        };
+        let known = self.subject.deciding.policy.hours();
+        let hours = match &self.case.hours {
+            None => self.subject.deciding.policy.hours_at(now),
+            Some(named) => {
+                for name in named.iter().filter(|name| !known.contains_key(name.get_ref())) {
+                    let known = known.keys().map(|name| name.as_str());
+                    self.unknown(&name.span(), "hours", name.get_ref(), known);
+                }
+                named.iter().map(|one| one.get_ref().clone()).collect()
+            }
         };
         Around {
-            hours: self.case.hours.iter().flatten().map(|one| one.get_ref().clone()).collect(),
+            hours,
             freezes: self.case.freezes.iter().cloned().collect(),
             history,
+            ..Around::default()
         }
     }
 

@@ -62,9 +62,9 @@ pub enum What {
         /// What became of it: `new: 10m certificates ...`, `ttl 10m -> 30m`.
         change: String,
     },
-    /// A person or a host that is another than before.
+    /// A person, a host or named hours that are others than before.
     Directory {
-        /// `person` or `host`.
+        /// `person`, `host` or `hours`.
         kind: &'static str,
         /// Its name.
         name: String,
