@@ -1,6 +1,7 @@
 //! Configuration: files to types, once, with errors that say where.
 
 pub mod backup;
+pub mod base;
 pub mod ca;
 mod csv;
 pub mod edit;
@@ -10,14 +11,21 @@ pub mod init;
 mod inventory;
 pub mod keys;
 pub mod people;
+pub mod pointer;
+pub mod presets;
 pub mod snapshot;
 mod sums;
 mod tables;
+pub mod template;
 #[cfg(test)]
 mod tests;
 pub mod ticket_id;
 pub mod ticket_url;
 pub mod tracker;
+pub mod tracker_http;
+#[cfg(test)]
+mod tracker_tests;
+mod tracker_words;
 pub mod trust;
 mod unique;
 

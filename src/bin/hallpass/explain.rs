@@ -35,7 +35,7 @@ pub(crate) fn run(path: &Path, question: Question) -> Result<(), Stop> {
     let target =
         verbs::account(&question.account).map_err(|(what, hint)| format!("{what}; {hint}"))?;
     let locks = Locks::rebuild(&Store::open_to_read(&ca.ledger.database)?)?;
-    let trackers = Trackers::open(&ca.tracker);
+    let trackers = Trackers::open(&ca.tracker)?;
     let at = At {
         now: question.at.unwrap_or_else(|| SystemClock.now()),
         source: question.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),

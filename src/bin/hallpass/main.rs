@@ -13,6 +13,7 @@ mod locks;
 mod operate;
 mod recover;
 mod serve;
+mod ticket;
 mod words;
 
 use std::fmt::Display;

@@ -17,7 +17,7 @@ use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::mark;
 
 use crate::words::{InitWords, TrustWords};
-use crate::{Stop, count, print, say};
+use crate::{Stop, count, print, say, ticket};
 
 /// First trust in one line: what a client pins, and what two people compare on the telephone.
 fn first_trust(ca: &Ca) -> Result<(), ConfigError> {
@@ -84,14 +84,7 @@ fn check_secrets(ca: &Ca) -> Result<(), Stop> {
         let mark = signer.mark_file();
         mark::read(&mark).map_err(|why| format!("{}: {why}", mark.display()))?;
     }
-    match ca.tracker.iter().find(|tracker| !tracker.path.is_dir()) {
-        Some(tracker) => Err(Stop::Failed(format!(
-            "tracker {}: {} is not a folder",
-            tracker.name,
-            tracker.path.display()
-        ))),
-        None => Ok(()),
-    }
+    ticket::check(ca)
 }
 
 /// How much room there is, and how long it lasts at the pace of the last day.

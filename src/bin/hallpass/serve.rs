@@ -173,7 +173,7 @@ fn open_desk(
         watch.saw(state.newest());
     });
     let (ledger, writer) = Ledger::open(setup, fold)?;
-    let trackers = Arc::new(Trackers::open(&ca.tracker));
+    let trackers = Arc::new(Trackers::open(&ca.tracker)?);
     let node = ca.name.to_string();
     let host_cas = trust.host_cas()?;
     let kept = Mutex::default();

@@ -125,18 +125,20 @@ struct Route {
 }
 
 impl Trackers {
-    /// Puts together what `ca.toml` says.
-    pub fn open(configured: &[Configured]) -> Self {
-        let route = |one: &Configured| Route {
-            ids: one.ids.clone(),
-            url: one.url.clone(),
-            tracker: match one.kind {
-                TrackerKind::Folder => {
-                    Arc::new(FolderTracker::new(one.name.as_str(), one.path.clone()))
+    /// Puts together what `ca.toml` says; the files with secrets must be there.
+    pub fn open(configured: &[Configured]) -> Result<Self, String> {
+        let route = |one: &Configured| {
+            let tracker: Arc<dyn Tracker> = match &one.kind {
+                TrackerKind::Folder(path) => {
+                    Arc::new(FolderTracker::new(one.name.as_str(), path.clone()))
                 }
-            },
+                TrackerKind::Http(_) | TrackerKind::Command(_) => {
+                    return Err(format!("tracker {}: not built yet", one.name));
+                }
+            };
+            Ok(Route { ids: one.ids.clone(), url: one.url.clone(), tracker })
         };
-        Self(configured.iter().map(route).collect())
+        configured.iter().map(route).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether there is none.
