@@ -113,7 +113,7 @@ fn a_mistake_is_refused_with_its_place_and_its_remedy() {
             "kind = \"http\"",
             "kind = \"http\"\nnetworks = [\"10.0.0.1/8\"]",
             "line 5, column 12",
-            "write",
+            "is not how this network",
         ),
         (
             "kind = \"http\"",

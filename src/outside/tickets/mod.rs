@@ -2,17 +2,29 @@
 //! says which tracker an id belongs to.
 
 mod folder;
+mod guard;
+mod http;
+mod http_client;
+mod http_connect;
+mod http_ticket;
+mod json;
+mod trial;
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use self::guard::Guarded;
+use self::http::HttpTracker;
 use crate::certificate::names::TicketId;
 use crate::config::ticket_id::TicketPattern;
 use crate::config::ticket_url::TicketUrl;
-use crate::config::tracker::{Tracker as Configured, TrackerKind};
+use crate::config::tracker::{Occasion, Tracker as Configured, TrackerKind};
 use crate::decide::facts::{TicketState, Window};
 
 pub use self::folder::FolderTracker;
+pub use self::guard::Seated;
+pub use self::trial::{Exchange, Found, Steps, Trial};
 
 /// Where tickets are kept.
 ///
@@ -25,6 +37,11 @@ pub trait Tracker: Send + Sync {
     /// Reads a ticket. An error is never a yes: whoever asked may try again.
     fn read(&self, id: &TicketId) -> Result<Answer, TrackerFault>;
 
+    /// The same as a trial, with what was done on the way.
+    fn try_out(&self, id: &TicketId) -> Trial {
+        Trial { steps: Steps::default(), answer: self.read(id), remedy: None }
+    }
+
     /// The ids of open tickets that are assigned to somebody by this alias, a few at most; `None` where
     /// the tracker cannot be asked. Only for a hint: each ticket is read before anything is made of it.
     fn open_of(&self, _assignee: &str) -> Result<Option<Vec<TicketId>>, TrackerFault> {
@@ -36,11 +53,33 @@ pub trait Tracker: Send + Sync {
         false
     }
 
+    /// Whether they are on this occasion.
+    fn takes_comments_on(&self, _occasion: Occasion) -> bool {
+        self.takes_comments()
+    }
+
     /// Writes a comment to a ticket. Where the answer was lost it may be there all the same, and a second
     /// try writes it again.
     fn comment(&self, _id: &TicketId, _text: &str) -> Result<(), TrackerFault> {
         Err(TrackerFault::Unreadable("this tracker takes no comments".to_owned()))
     }
+
+    /// Waits for a place among the calls that the tracker takes at a time, and holds no thread meanwhile.
+    /// What it gives is the tracker for one call, whose deadline has begun.
+    fn seat(&self) -> Pin<Box<dyn Future<Output = Result<Seated, TrackerFault>> + Send + '_>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+/// Asks a tracker from the runtime: only who has a place takes a thread, so that a slow tracker's crowd
+/// leaves the threads to others.
+pub async fn ask<T: Send + 'static>(
+    tracker: Arc<dyn Tracker>,
+    question: impl FnOnce(&dyn Tracker) -> T + Send + 'static,
+) -> Result<T, TrackerFault> {
+    let seated = tracker.seat().await?.unwrap_or_else(|| Arc::clone(&tracker));
+    let asked = tokio::task::spawn_blocking(move || question(&*seated)).await;
+    asked.map_err(|why| TrackerFault::Away(why.to_string()))
 }
 
 /// What a tracker says of an id.
@@ -132,7 +171,12 @@ impl Trackers {
                 TrackerKind::Folder(path) => {
                     Arc::new(FolderTracker::new(one.name.as_str(), path.clone()))
                 }
-                TrackerKind::Http(_) | TrackerKind::Command(_) => {
+                TrackerKind::Http(http) => {
+                    let open = HttpTracker::open(http, &one.ids);
+                    let calls = open.map_err(|why| format!("tracker {}: {why}", one.name))?;
+                    Arc::new(Guarded::new(one.name.as_str(), http.limits, Arc::new(calls)))
+                }
+                TrackerKind::Command(_) => {
                     return Err(format!("tracker {}: not built yet", one.name));
                 }
             };
