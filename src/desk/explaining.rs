@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::collect::{account_facts, own_name, person_facts, read_ticket, ticket_id, wanted};
+use super::collect::{
+    account_facts, own_name, person_facts, read_ticket, ticket_id, tracker_of, wanted,
+};
 use super::holdings::not_enrolled;
 use super::locking::answer;
 use super::locks::{Lock, Locks};
@@ -138,7 +140,8 @@ pub fn ticket(
     trackers: &Trackers,
     given: &TicketGiven,
 ) -> Result<Ticket, Outcome> {
-    let read = ticket_id(trackers, given).and_then(|id| read_ticket(trackers, id));
+    let read =
+        ticket_id(trackers, given).and_then(|id| read_ticket(&**tracker_of(trackers, &id)?, id));
     read.and_then(|read| read.map(deciding)).map_err(answer)
 }
 
