@@ -52,5 +52,6 @@ mod site;
 mod sshd;
 mod stories;
 mod systemd;
+mod trackers;
 mod voice;
 mod way_out;
