@@ -10,6 +10,7 @@ pub mod import;
 pub mod init;
 mod inventory;
 pub mod keys;
+pub mod on_call;
 pub mod people;
 pub mod pointer;
 pub mod presets;
@@ -28,6 +29,7 @@ mod tracker_tests;
 mod tracker_words;
 pub mod trust;
 mod unique;
+pub mod webhook;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -128,7 +130,9 @@ impl Deciding {
             return Err(ConfigError::in_file(&host.file, &what));
         }
         let name = ca.files.policy.display().to_string();
-        let policy = Policy::load(&name, &read.policy.text, &world(&people, &hosts))
+        let mut world = world(&people, &hosts);
+        world.groups.extend(ca.on_call.iter().map(|one| one.group.clone()));
+        let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
         let unread = read.unread.clone();
         Ok(Self { people, hosts, policy, texts, bytes, unread })

@@ -32,6 +32,8 @@ pub(super) struct Words {
     pub(super) audit: EntityUid,
     /// `Action::"lock"`.
     pub(super) lock: EntityUid,
+    /// `Action::"freeze"`.
+    pub(super) freeze: EntityUid,
     /// `Desk::"desk"`.
     pub(super) desk: EntityUid,
 }
@@ -52,6 +54,7 @@ impl Words {
             login: one("Action::\"login\"")?,
             audit: one("Action::\"audit\"")?,
             lock: one("Action::\"lock\"")?,
+            freeze: one("Action::\"freeze\"")?,
             desk: one("Desk::\"desk\"")?,
         })
     }

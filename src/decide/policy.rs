@@ -76,11 +76,12 @@ impl Offer {
     }
 }
 
-/// One `permit` of what is done at the desk itself: an audit, a lock. It has no terms.
+/// One `permit` of what is done at the desk itself: an audit, a lock, a freeze. It has no
+/// terms.
 #[derive(Debug)]
 pub(super) struct Leave {
     pub(super) id: OfferId,
-    /// `Action::"audit"` or `Action::"lock"`.
+    /// `Action::"audit"`, `Action::"lock"` or `Action::"freeze"`.
     pub(super) action: EntityUid,
     pub(super) scope: Scope,
     /// The policy by itself.

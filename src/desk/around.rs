@@ -1,20 +1,90 @@
 //! What stands around a request at this moment, beyond who asks for what and why.
 
-use super::Desk;
-use crate::certificate::names::PersonName;
+use std::collections::BTreeMap;
+
+use super::freezes::{Freeze, Freezes};
+use super::locking::answer;
+use super::outcome::Outcome;
+use super::{Desk, Stop};
+use crate::certificate::names::GroupName;
 use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
+use crate::config::ca::Ca;
+use crate::config::people::Person;
 use crate::decide::facts::{Account, Around};
+use crate::ledger::store::Store;
+use crate::outside::freeze_files::FreezeFiles;
+use crate::outside::on_call::OnCall;
+
+/// What was looked up once for a person's request, whatever accounts it is for.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The moment.
+    pub now: UnixTime,
+    /// The freezes that stand.
+    pub freezes: Vec<Freeze>,
+    /// The groups that the person is in because of a shift, and when it ends.
+    pub shifts: BTreeMap<GroupName, UnixTime>,
+}
 
 impl Desk {
-    /// The hours, freezes and history of one account and one person.
-    pub(super) fn around(
+    /// Looks up what stands around a person's request.
+    pub(super) fn surroundings(
         &self,
-        _deciding: &Deciding,
-        _person: &PersonName,
-        _account: &Account,
-        _now: UnixTime,
-    ) -> Around {
-        Around::default()
+        deciding: &Deciding,
+        person: &Person,
+        now: UnixTime,
+    ) -> Result<Surroundings, Stop> {
+        let shifts = self.shifts(deciding, person, now);
+        Ok(Surroundings { now, freezes: self.standing(now)?, shifts })
+    }
+
+    /// The groups that a person is in because of a shift.
+    pub(super) fn shifts(
+        &self,
+        deciding: &Deciding,
+        person: &Person,
+        now: UnixTime,
+    ) -> BTreeMap<GroupName, UnixTime> {
+        self.on_call.shifts(&deciding.people, &person.name, now)
+    }
+}
+
+impl Surroundings {
+    /// The same for an operator, by the files and the ledger as they are at hand.
+    pub fn read(
+        ca: &Ca,
+        store: &Store,
+        deciding: &Deciding,
+        person: &Person,
+        now: UnixTime,
+    ) -> Result<Self, Outcome> {
+        let broken = |what: &'static str, why: &dyn std::fmt::Display| {
+            answer(Stop::Broken { what, details: why.to_string() })
+        };
+        let ledger = Freezes::rebuild(store);
+        let ledger = ledger.map_err(|why| broken("the ledger cannot be read", &why))?;
+        let mut freezes: Vec<Freeze> = ledger.standing(now).cloned().collect();
+        if let Some(folder) = ca.freezes.clone().map(FreezeFiles::new) {
+            let files = folder.read(now);
+            let files =
+                files.map_err(|why| broken("the folder of freezes cannot be read", &why))?;
+            freezes.extend(files.into_iter().filter(|freeze| freeze.stands(now)));
+        }
+        let on_call = OnCall::open(&ca.on_call);
+        on_call.refresh(now);
+        let shifts = on_call.shifts(&deciding.people, &person.name, now);
+        Ok(Self { now, freezes, shifts })
+    }
+
+    /// What of it is about one account.
+    pub fn of(&self, account: &Account) -> Around {
+        let over = self.freezes.iter().filter(|freeze| freeze.is_over(&account.tags, self.now));
+        Around { freezes: over.map(|freeze| freeze.name.clone()).collect(), ..Around::default() }
+    }
+
+    /// The groups that the person is in because of a shift, and when it ends.
+    pub fn shifts(&self) -> BTreeMap<GroupName, UnixTime> {
+        self.shifts.clone()
     }
 }

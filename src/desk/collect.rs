@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::request::{Ask, Asker, Place, Target, TicketGiven};
 use super::{Desk, Stop};
-use crate::certificate::names::{HostName, Login, TagName, TicketId};
+use crate::certificate::names::{GroupName, HostName, Login, TagName, TicketId};
 use crate::certificate::safe::Safe;
+use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
 use crate::config::hosts::{Host, Principals};
 use crate::config::people::{Person, PersonKind};
@@ -331,13 +332,18 @@ impl Desk {
     }
 }
 
-pub(super) fn person_facts(person: &Person) -> PersonFacts {
+pub(super) fn person_facts(
+    person: &Person,
+    mut shifts: BTreeMap<GroupName, UnixTime>,
+) -> PersonFacts {
+    // Who is in a group anyway is in it however the shift ends.
+    shifts.retain(|group, _| !person.groups.contains(group));
     PersonFacts {
         name: person.name.clone(),
         service: person.kind == PersonKind::Service,
         email: person.email.clone(),
         groups: person.groups.clone(),
-        shifts: BTreeMap::new(),
+        shifts,
     }
 }
 

@@ -12,11 +12,13 @@
 //! 9 answer     kept, and handed over
 //! ```
 
-mod around;
+pub mod around;
 mod collect;
 pub mod delivery;
 mod entries;
 pub mod explaining;
+pub mod freezes;
+pub mod freezing;
 mod granting;
 mod holdings;
 pub mod host_certificate;
@@ -57,6 +59,8 @@ use crate::decide::Delivery;
 use crate::decide::facts::{Account, Facts};
 use crate::ledger::record::{self, Ledger};
 use crate::outside::clock::{Clock, Reading};
+use crate::outside::freeze_files::FreezeFiles;
+use crate::outside::on_call::OnCall;
 use crate::outside::tickets::Trackers;
 
 /// What the desk is made of.
@@ -67,6 +71,10 @@ pub struct Desk {
     pub ledger: Ledger,
     /// The fold.
     pub state: Arc<Mutex<State>>,
+    /// The folder of freezes, if there is one.
+    pub freeze_files: Option<FreezeFiles>,
+    /// Whose shift it is.
+    pub on_call: Arc<OnCall>,
     /// Where tickets are.
     pub trackers: Arc<Trackers>,
     /// The clock.
@@ -232,13 +240,14 @@ impl Desk {
         // 2. The facts. The ticket is read at each issue; nothing is kept between two.
         let ways = ways(asker, ask)?;
         let ticket = self.ticket(deciding, given.as_ref()).await?;
+        let surroundings = self.surroundings(deciding, person, now)?;
         let facts = |account: Account| Facts {
             request: id.clone(),
             now,
             source: asker.source.ip().to_canonical(),
-            person: person_facts(person),
+            person: person_facts(person, surroundings.shifts()),
             within: live.and_then(|live| within(live, &account)),
-            around: self.around(deciding, &person.name, &account, now),
+            around: surroundings.of(&account),
             account,
             ticket: ticket.clone(),
             reason: reason.clone(),

@@ -6,6 +6,7 @@ use std::path::Path;
 use hallpass::certificate::names::{PersonName, Reason, TicketId};
 use hallpass::certificate::time::{Span, UnixTime};
 use hallpass::config::Config;
+use hallpass::desk::around::Surroundings;
 use hallpass::desk::explaining::{At, explain, person, ticket};
 use hallpass::desk::locks::Locks;
 use hallpass::desk::outcome::Outcome;
@@ -34,11 +35,14 @@ pub(crate) fn run(path: &Path, question: Question) -> Result<(), Stop> {
     let Config { ca, deciding, .. } = Config::load(path)?;
     let target =
         verbs::account(&question.account).map_err(|(what, hint)| format!("{what}; {hint}"))?;
-    let locks = Locks::rebuild(&Store::open_to_read(&ca.ledger.database)?)?;
+    let store = Store::open_to_read(&ca.ledger.database)?;
+    let locks = Locks::rebuild(&store)?;
+    let now = question.at.unwrap_or_else(|| SystemClock.now());
     let trackers = Trackers::open(&ca.tracker)?;
     let at = At {
-        now: question.at.unwrap_or_else(|| SystemClock.now()),
+        now,
         source: question.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        around: None,
     };
     let ask = Ask {
         reason: question.reason,
@@ -51,6 +55,8 @@ pub(crate) fn run(path: &Path, question: Question) -> Result<(), Stop> {
             Some(id) => Some(ticket(&deciding, &trackers, &TicketGiven::Id(id.clone()))?),
             None => None,
         };
+        let around = Surroundings::read(&ca, &store, &deciding, who, now)?;
+        let at = At { around: Some(&around), ..at };
         explain(&deciding, &locks, who, None, &ask, ticket.as_ref(), at)
     });
     let (reply, stop) = match explained {

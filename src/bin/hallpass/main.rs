@@ -4,6 +4,7 @@ mod audit;
 mod control;
 mod engineer;
 mod explain;
+mod freezes;
 mod health;
 mod host;
 mod import;
@@ -16,6 +17,7 @@ mod serve;
 mod ticket;
 mod words;
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -23,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use hallpass::config::edit::{NewHost, NewPerson};
+use hallpass::desk::freezing::FreezeAsk;
 use hallpass::desk::locks::Target;
 
 use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, TicketVerb, Verb};
@@ -80,6 +83,17 @@ fn main() -> ExitCode {
         Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
         Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
         Verb::Locks(at) => locks::list(&at.config),
+        Verb::Freeze { name, tag, period, reason, at } => {
+            let tags = tag.into_iter().collect();
+            let ask = FreezeAsk { name, lifting: false, tags, period, reason };
+            freezes::change(&at.config, ask)
+        }
+        Verb::Thaw { name, reason, at } => {
+            let tags = BTreeSet::new();
+            let ask = FreezeAsk { name, lifting: true, tags, period: None, reason };
+            freezes::change(&at.config, ask)
+        }
+        Verb::Freezes(at) => freezes::list(&at.config),
         Verb::Person(PersonVerb::Disable { name, reason, at }) => {
             locks::lock(&at.config, Target::Person(name), reason, false)
         }

@@ -9,7 +9,7 @@ use crate::audit::AuditVerb;
 use crate::engineer::{EnsureWords, SshWords};
 use crate::explain::Question;
 use hallpass::certificate::names::{
-    GroupName, HostName, Login, PersonName, Reason, TagName, TicketId,
+    FreezeName, GroupName, HostName, Login, PersonName, Reason, TagName, TicketId,
 };
 use hallpass::certificate::time::{Span, UnixTime};
 use hallpass::desk::locks::Target;
@@ -83,6 +83,34 @@ pub(crate) enum Verb {
     },
     /// Say what is locked, by whom, when and why
     Locks(At),
+    /// Say to policy that the moment is not an ordinary one, for everything or for some tags
+    Freeze {
+        /// What it is called
+        name: FreezeName,
+        /// A tag whose hosts it is over (repeat); none for every host
+        #[arg(long, value_name = "TAG")]
+        tag: Vec<TagName>,
+        /// How long it stands, if it is to end by itself
+        #[arg(long = "for", value_name = "4h")]
+        period: Option<Span>,
+        /// Why: everybody who is stopped is told
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Lift a freeze, whoever set it
+    Thaw {
+        /// Its name
+        name: FreezeName,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Say what is frozen, by whom, since and until when, and why
+    Freezes(At),
     /// Print public keys
     Trust(TrustWords),
     /// Print known_hosts lines for the door and all hosts

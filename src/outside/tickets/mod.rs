@@ -9,7 +9,7 @@ mod folder;
 mod guard;
 mod http;
 mod http_client;
-mod http_connect;
+pub(in crate::outside) mod http_connect;
 #[cfg(test)]
 mod http_tests;
 mod http_ticket;
