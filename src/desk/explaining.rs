@@ -4,14 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-<<<<<<< HEAD
+use super::around::Surroundings;
 use super::collect::{
     account_facts, own_name, person_facts, read_ticket, ticket_id, tracker_of, wanted,
 };
-=======
-use super::around::Surroundings;
-use super::collect::{account_facts, own_name, person_facts, read_ticket, ticket_id, wanted};
->>>>>>> origin/main
 use super::holdings::not_enrolled;
 use super::locking::answer;
 use super::locks::{Lock, Locks};
