@@ -18,7 +18,6 @@ fn by_preset(preset: &str, server: &Server, ids: &str, more: &str) -> Arc<dyn Tr
     );
     let one: Configured = toml::from_str(&text).unwrap_or_else(|why| panic!("{preset}: {why}"));
     let trackers = Trackers::open(&[one]).unwrap();
-    let of = trackers.all().next().unwrap();
     let any = match ids {
         "OPS-{number}" => "OPS-7",
         "ops#{number}" => "ops#7",
