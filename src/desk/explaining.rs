@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::around::Surroundings;
 use super::collect::{
-    account_facts, own_name, person_facts, read_ticket, ticket_id, tracker_of, wanted,
+    Reads, account_facts, own_name, person_facts, read_ticket, ticket_id, wanted,
 };
 use super::holdings::not_enrolled;
 use super::locking::answer;
@@ -143,8 +143,7 @@ pub fn ticket(
     trackers: &Trackers,
     given: &TicketGiven,
 ) -> Result<Ticket, Outcome> {
-    let read =
-        ticket_id(trackers, given).and_then(|id| read_ticket(&**tracker_of(trackers, &id)?, id));
+    let read = ticket_id(trackers, given).and_then(|id| read_ticket(trackers, id));
     read.and_then(|read| read.map(deciding)).map_err(answer)
 }
 
@@ -188,7 +187,9 @@ impl Desk {
     pub async fn explain(&self, asker: &Asker, ask: &Ask) -> Result<Explained, Outcome> {
         let deciding = self.in_force.now();
         let person = self.here(&deciding, asker).map_err(answer)?;
-        let ticket = self.ticket(&deciding, ask.ticket.as_ref()).await.map_err(answer)?;
+        let mut reads = Reads::default();
+        let ticket =
+            self.ticket(&deciding, ask.ticket.as_ref(), &mut reads).await.map_err(answer)?;
         let key = fingerprint(&asker.key);
         let surroundings =
             self.surroundings(&deciding, person, self.clock.now()).map_err(answer)?;

@@ -5,7 +5,7 @@ use super::Stop;
 use super::collect::{self, Wanted};
 use super::outcome::{Issue, LiveGrant};
 use super::request::{Ask, Asker};
-use crate::certificate::names::OfferId;
+use crate::certificate::names::{OfferId, RequestId};
 use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
 use crate::decide::facts::{Account, Facts, Within};
@@ -168,6 +168,7 @@ pub(super) fn one_certificate(grants: &[Grant], ask: &Ask) -> Result<(), Stop> {
 /// What is known of a certificate before it is signed.
 pub(super) struct Detail {
     pub(super) accounts: Vec<String>,
+    pub(super) request: RequestId,
     offer: OfferId,
     grant_ends: UnixTime,
     renewal: bool,
@@ -178,6 +179,7 @@ impl Detail {
     pub(super) fn of(grant: &Grant) -> Self {
         Self {
             accounts: grant.accounts().iter().map(Account::name).collect(),
+            request: grant.facts().request.clone(),
             offer: grant.offer().clone(),
             grant_ends: grant.ends(),
             renewal: grant.is_renewal(),
@@ -187,6 +189,7 @@ impl Detail {
     /// With its certificate.
     pub(super) fn issue(&self, certificate: &Certificate, now: UnixTime) -> Issue {
         Issue {
+            request: self.request.clone(),
             serial: certificate.serial(),
             certificate: certificate.as_openssh().to_owned(),
             accounts: self.accounts.clone(),
