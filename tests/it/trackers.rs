@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::ca::Ca;
-use crate::process::Said;
+use crate::process::{Said, until};
 
 /// The example team with these trackers, `ca.toml`'s own instead of the folder; secrets by file name.
 fn team(name: &str, trackers: &str, secrets: &[(&str, &str)], people: [&str; 2]) -> Ca {
@@ -88,3 +88,29 @@ fn tried(ca: &Ca, ticket: &str, code: i32, holds: &[&str]) -> Said {
 
 /// What was not told within this time is a fault: a call's deadline, and what a busy machine adds.
 const SOON: Duration = Duration::from_secs(6);
+
+/// The request that ana's last grant is of.
+fn grant(ca: &Ca, ticket: &str) -> String {
+    let said = ca.ssh("ana", &["deploy@web01", ticket, "--json"]);
+    assert_eq!(said.code, 0, "{said:?}\n{:#?}", ca.daemon.log());
+    let answer: Value = serde_json::from_str(&said.out).unwrap();
+    answer["request"].as_str().unwrap().to_owned()
+}
+
+/// The ticket of a live grant was closed in its tracker, by whoever works with it, and nobody told the
+/// CA. The grant ends: it is gone from the status, gives no certificate, and the ledger says why. The
+/// sentence says what people see as the ticket's state.
+fn ends(ca: &Ca, request: &str, ticket: &str, state: &str) {
+    let end = || ca.entries().into_iter().find(|entry| entry.kind == "end");
+    until("the grant's end in the ledger", || end().is_some());
+    let facts = end().unwrap().facts;
+    assert_eq!(facts["request"], request, "{facts}");
+    let said = ca.ssh("ana", &["renew", request]);
+    assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+    assert!(said.err.contains(&format!("refused: grant {request} ended at ")), "{said:?}");
+    assert!(said.err.contains(&format!(": ticket {ticket} is {state}\n")), "{said:?}");
+    let status = ca.ssh("ana", &["status", "--json"]).ok();
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["grants"], serde_json::json!([]), "{status}");
+    assert_eq!(ca.operator(&["ledger", "verify"]).code, 0);
+}

@@ -29,7 +29,7 @@ sub account {
 my $queue = RT::Queue->new(RT->SystemUser);
 $queue->Load('General');
 my $secret = made('RT::Queue', Name => 'Secret');
-my @work = qw(SeeQueue ShowTicket CreateTicket OwnTicket ModifyTicket);
+my @work = qw(SeeQueue ShowTicket ShowTicketComments CreateTicket OwnTicket ModifyTicket);
 account('hallpass', $queue, qw(SeeQueue ShowTicket CommentOnTicket));
 # Reads and may not comment.
 account('mute', $queue, qw(SeeQueue ShowTicket));

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::parts::{Late, Part};
-use super::{SOON, fault, granted, refused, team, tried};
+use super::{SOON, ends, fault, grant, granted, refused, team, tried};
+use crate::process::until;
 
 const FAULT: &str = "the ticket tracker did not answer";
 const JSON: &str = "Content-Type: application/json";
@@ -17,7 +18,7 @@ fn trackers(jira: &Part, late: u16) -> String {
         format!(
             "[[tracker]]\nname = \"{name}\"\nkind = \"http\"\npreset = \"jira-8\"\nbase = \"{base}\"\nids = [\"{ids}\"]\n\
              url = \"{base}/browse/{{id}}\"\n\
-             deadline = \"4s\"\npoll = \"1s\"\n[tracker.auth]\nbearer = \"secrets/bot\"\n{request}\n"
+             deadline = \"4s\"\npoll = \"1s\"\n[tracker.auth]\nbearer = \"secrets/bot\"\n[tracker.write]\n{request}\n"
         )
     };
     // The late one has ids of its own for the same issues.
@@ -94,4 +95,23 @@ fn what_jira_says_decides() {
     fault(&ca, &open, FAULT, SOON);
     tried(&ca, &open, 75, &[]);
     assert_eq!(ca.operator(&["ledger", "verify"]).code, 0);
+}
+
+#[test]
+fn an_issue_that_is_done_in_jira_ends_its_grant() {
+    let Some(jira) = Part::jira() else { return };
+    let trackers = trackers(&jira, jira.port);
+    let ca = team("jira", &trackers, &[("bot", "anything")], ["a.ivanova", "b.okafor"]);
+    let key = issue(&jira, "a.ivanova", "In Progress", &[]);
+    let request = grant(&ca, &key);
+    let comments = || {
+        let path = format!("/rest/api/2/issue/{key}/comment");
+        jira.ask("GET", &path, &[], "").json(&[200])["comments"].to_string()
+    };
+    let told = format!("hallpass: grant {request}: ana may log in as deploy on web01");
+    until("the comment on the grant", || comments().contains(&told));
+    go(&jira, &key, "Done");
+    ends(&ca, &request, &key, "Done");
+    let told = format!("hallpass: grant {request} of ana");
+    until("the comment on the end", || comments().contains(&told));
 }

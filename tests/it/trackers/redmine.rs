@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::parts::{Late, Part};
-use super::{SOON, fault, granted, refused, team, tried};
+use super::{SOON, ends, fault, grant, granted, refused, team, tried};
 use crate::ca::Ca;
+use crate::process::until;
 
 const FAULT: &str = "the ticket tracker did not answer";
 const LOCKED_OUT: &str = "the ticket tracker does not let the CA in";
@@ -15,7 +16,7 @@ fn trackers(redmine: &Part, late: u16) -> String {
         format!(
             "[[tracker]]\nname = \"{name}\"\nkind = \"http\"\npreset = \"redmine\"\nbase = \"{base}\"\nids = [\"{ids}\"]\n\
              deadline = \"4s\"\npoll = \"1s\"\n[tracker.auth]\n\
-             header = {{ name = \"X-Redmine-API-Key\", value = \"secrets/{key}\" }}\n\n"
+             header = {{ name = \"X-Redmine-API-Key\", value = \"secrets/{key}\" }}\n[tracker.write]\n\n"
         )
     };
     [
@@ -74,4 +75,39 @@ fn what_redmine_says_decides() {
     let said = ca.ssh("ana", &["renew", "deploy@web01"]);
     assert_eq!(said.code, 75, "{said:?}");
     assert_eq!(ca.operator(&["ledger", "verify"]).code, 0);
+}
+
+/// The notes of an issue.
+fn notes(redmine: &Part, issue: u32) -> Vec<String> {
+    let key = format!("X-Redmine-API-Key: {}", redmine.secret("a.ivanova"));
+    let path = format!("/issues/{issue}.json?include=journals");
+    let found = redmine.ask("GET", &path, &[&key], "").json(&[200]);
+    let journals = found["issue"]["journals"].as_array().unwrap().iter();
+    journals.filter_map(|one| one["notes"].as_str()).map(str::to_owned).collect()
+}
+
+#[test]
+fn an_issue_that_is_closed_in_redmine_ends_its_grant() {
+    let Some(redmine) = Part::redmine() else { return };
+    let ca = start(&redmine);
+    let request = grant(&ca, "RM-1");
+    until("the note on the grant", || !notes(&redmine, 1).is_empty());
+    let told = notes(&redmine, 1).concat();
+    assert!(
+        told.contains(&format!("hallpass: grant {request}: ana may log in as deploy on web01")),
+        "{told}"
+    );
+
+    let key = format!("X-Redmine-API-Key: {}", redmine.secret("a.ivanova"));
+    let json = "Content-Type: application/json";
+    // 5 is "Closed".
+    let closed =
+        redmine.ask("PUT", "/issues/1.json", &[&key, json], "{\"issue\":{\"status_id\":5}}");
+    assert_eq!(closed.status, 204, "{closed:?}");
+    ends(&ca, &request, "RM-1", "Closed");
+    until("the note on the end", || {
+        notes(&redmine, 1).len() >= 2 && {
+            notes(&redmine, 1).concat().contains(&format!("hallpass: grant {request} of ana"))
+        }
+    });
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::parts::{Late, Part};
-use super::{SOON, fault, granted, refused, team, tried};
+use super::{SOON, ends, fault, grant, granted, refused, team, tried};
 use crate::ca::Ca;
+use crate::process::until;
 
 const FAULT: &str = "the ticket tracker did not answer";
 const LOCKED_OUT: &str = "the ticket tracker does not let the CA in";
@@ -15,7 +16,7 @@ fn trackers(rt: &Part, late: u16) -> String {
             "[[tracker]]\nname = \"{name}\"\nkind = \"http\"\npreset = \"rt-5\"\nbase = \"{base}\"\nids = [\"{ids}\"]\n\
              deadline = \"4s\"\npoll = \"1s\"\n[tracker.auth]\n\
              header = {{ name = \"Authorization\", value = \"secrets/{token}\", prefix = \"token \" }}\n\
-             [tracker.search]\nform = \"RT-{{id}}\"\n\n"
+             [tracker.search]\nform = \"RT-{{id}}\"\n[tracker.write]\n\n"
         )
     };
     [
@@ -78,4 +79,67 @@ fn what_request_tracker_says_decides() {
     let said = ca.ssh("ana", &["renew", "deploy@web01"]);
     assert_eq!(said.code, 75, "{said:?}");
     assert_eq!(ca.operator(&["ledger", "verify"]).code, 0);
+}
+
+/// The comments of a ticket, as its history has them.
+fn comments(rt: &Part, ticket: u32) -> Vec<String> {
+    let token = format!("Authorization: token {}", rt.secret("a.ivanova"));
+    let path = format!("/REST/2.0/ticket/{ticket}/history?fields=Type&per_page=100");
+    let history = rt.ask("GET", &path, &[&token], "").json(&[200]);
+    let all = history["items"].as_array().unwrap().iter();
+    let text = |item: &serde_json::Value| {
+        let path = format!("/REST/2.0/transaction/{}/attachments", item["id"].as_str().unwrap());
+        let found = rt.ask("GET", &path, &[&token], "").json(&[200]);
+        let id = found["items"][0]["id"].as_str().unwrap().to_owned();
+        let path = format!("/REST/2.0/attachment/{id}");
+        let content = rt.ask("GET", &path, &[&token], "").json(&[200])["Content"].clone();
+        decoded(content.as_str().unwrap())
+    };
+    all.filter(|item| item["Type"] == "Comment").map(text).collect()
+}
+
+/// What is in an attachment.
+fn decoded(content: &str) -> String {
+    use base64ct::Encoding as _;
+    let bytes = base64ct::Base64::decode_vec(content.trim()).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_ticket_that_is_resolved_in_request_tracker_ends_its_grant() {
+    let Some(rt) = Part::request_tracker() else { return };
+    let ca = start(&rt);
+    let request = grant(&ca, "RT-1");
+    until("the comment on the grant", || !comments(&rt, 1).is_empty());
+    let told = comments(&rt, 1).concat();
+    assert!(
+        told.contains(&format!("hallpass: grant {request}: ana may log in as deploy on web01")),
+        "{told}"
+    );
+
+    let token = format!("Authorization: token {}", rt.secret("a.ivanova"));
+    let json = "Content-Type: application/json";
+    let resolved =
+        rt.ask("PUT", "/REST/2.0/ticket/1", &[&token, json], "{\"Status\":\"resolved\"}");
+    assert_eq!(resolved.json(&[200])[0], "Ticket 1: Status changed from 'open' to 'resolved'");
+    ends(&ca, &request, "RT-1", "resolved");
+    until("the comment on the end", || comments(&rt, 1).len() == 2);
+    let told = comments(&rt, 1).concat();
+    assert!(told.contains(&format!("hallpass: grant {request} of ana")), "{told}");
+}
+
+/// The CA's account may read tickets and not comment on them. Grants are made all the same, and the
+/// journal says what was not written.
+#[test]
+fn a_refused_comment_holds_nothing_up() {
+    let Some(rt) = Part::request_tracker() else { return };
+    let mute = rt.secret("mute");
+    let secrets = [("bot", mute.as_str()), ("wrong", "1-31-0")];
+    let ca = team("rt", &trackers(&rt, rt.port), &secrets, ["a.ivanova", "b.okafor"]);
+    granted(&ca, "RT-1");
+    until("the refused comment", || {
+        ca.daemon.log().iter().any(|line| line.contains("comment") && line.contains("400"))
+    });
+    assert!(comments(&rt, 1).is_empty());
+    granted(&ca, "RT-1");
 }
