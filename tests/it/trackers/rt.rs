@@ -98,10 +98,11 @@ fn comments(rt: &Part, ticket: u32) -> Vec<String> {
     all.filter(|item| item["Type"] == "Comment").map(text).collect()
 }
 
-/// What is in an attachment.
+/// What is in an attachment: base64 in lines.
 fn decoded(content: &str) -> String {
     use base64ct::Encoding as _;
-    let bytes = base64ct::Base64::decode_vec(content.trim()).unwrap();
+    let content: String = content.split_whitespace().collect();
+    let bytes = base64ct::Base64::decode_vec(&content).unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
