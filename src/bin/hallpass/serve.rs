@@ -199,6 +199,7 @@ fn open_desk(
     let node = ca.name.to_string();
     let host_cas = trust.host_cas()?;
     let kept = Mutex::default();
+    let past = Arc::new(Mutex::new(Store::open_to_read(&ca.ledger.database)?));
     let ending = Ending::new(ledger.clone(), Arc::clone(&state), Arc::clone(&clock), node.clone());
     let desk = Desk {
         in_force,
@@ -216,6 +217,7 @@ fn open_desk(
         hints: Default::default(),
         kept,
         turns: Default::default(),
+        past,
     };
     Ok((desk, writer))
 }
