@@ -56,5 +56,6 @@ mod site;
 mod sshd;
 mod stories;
 mod systemd;
+mod trackers;
 mod voice;
 mod way_out;
