@@ -165,6 +165,18 @@ fn what_is_not_said_is_absent_and_what_has_the_wrong_type_is_a_fault() {
             "NAME",
         ),
         (r#"{"id":7,"state":"o","hosts":{}}"#, "hosts at /hosts is an empty object", "NAME"),
+        (r#"{"id":7,"state":"o","hosts":" , "}"#, "names no host", "commas or blanks"),
+        (r#"{"id":7,"state":"o","labels":["host:"]}"#, "names no host", "take it away"),
+        (
+            r#"{"id":7,"state":"o","labels":{"a":1}}"#,
+            "labels: /labels is an object",
+            "mend fields.labels",
+        ),
+        (
+            r#"{"id":7,"state":"o","labels":["a",null]}"#,
+            "an element of labels at /labels/* is empty",
+            "mend it",
+        ),
         (r#"{"id":7,"state":"o","from":"soon"}"#, "is no time", "2026-11-22T05:00:00Z"),
         (r#"{"id":7,"state":"o","from":"2026-11-22"}"#, "is no time", "seconds since 1970"),
         (r#"{"id":7,"state":"o","from":9,"until":8}"#, "the window ends", "mend it"),
