@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,20 +21,24 @@ type Asked = Arc<Mutex<Vec<(String, BTreeMap<String, String>, String)>>>;
 struct Server {
     address: SocketAddr,
     asked: Asked,
+    connections: Arc<AtomicUsize>,
 }
 
 fn server(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, asked) = (listener.local_addr().unwrap(), Asked::default());
     let (answer, seen) = (Arc::new(answer), Arc::clone(&asked));
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
     // It ends with the test's process.
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
+            count.fetch_add(1, Ordering::SeqCst);
             let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
             std::thread::spawn(move || serve(&stream, &*answer, &seen));
         }
     });
-    Server { address, asked }
+    Server { address, asked, connections }
 }
 
 fn serve(stream: &TcpStream, answer: &dyn Fn(&str) -> String, seen: &Asked) -> Option<()> {
@@ -129,6 +134,15 @@ fn a_ticket_is_what_the_mapping_finds_and_the_credentials_go_to_the_tracker_alon
         assert_eq!(headers["accept"], "application/json");
         assert_eq!(headers["accept-encoding"], "identity");
     }
+}
+
+#[test]
+fn a_connection_is_kept_from_one_call_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(|_| ok(r#"{"id":7,"state":"o"}"#));
+    let tracker = tracker(dir.path(), &server, "");
+    (0..20).for_each(|_| drop(seen(&*tracker)));
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1);
 }
 
 #[test]
