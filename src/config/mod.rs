@@ -6,6 +6,9 @@ pub mod ca;
 mod csv;
 pub mod edit;
 pub mod hosts;
+pub mod hours;
+#[cfg(test)]
+mod hours_tests;
 pub mod import;
 pub mod init;
 mod inventory;
@@ -24,8 +27,10 @@ pub mod ticket_id;
 pub mod ticket_url;
 pub mod tracker;
 pub mod tracker_http;
+mod tracker_over;
 #[cfg(test)]
 mod tracker_tests;
+mod tracker_whole;
 mod tracker_words;
 pub mod trust;
 mod unique;
@@ -130,7 +135,8 @@ impl Deciding {
             return Err(ConfigError::in_file(&host.file, &what));
         }
         let name = ca.files.policy.display().to_string();
-        let mut world = world(&people, &hosts);
+        let hours = read.hours.as_ref().map(hours::read).transpose()?.unwrap_or_default();
+        let mut world = World { hours, saying: ca.reason.clone(), ..world(&people, &hosts) };
         world.groups.extend(ca.on_call.iter().map(|one| one.group.clone()));
         let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
@@ -158,6 +164,7 @@ fn world(people: &People, hosts: &Hosts) -> World {
         persons: of(PersonKind::Person),
         services: of(PersonKind::Service),
         accounts: accounts.collect(),
+        ..World::default()
     }
 }
 

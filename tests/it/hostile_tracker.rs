@@ -1,18 +1,20 @@
 //! Trackers that are attacked, or attack: whoever runs one, or has taken one over, learns nothing more,
 //! gets nowhere else, and delays nobody but those who name its tickets.
 
+mod attacks;
+mod ids;
 pub mod server;
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use self::server::{Canary, Does, Server, json, packed, raw, tls};
+use self::attacks::attacks;
+use self::server::{Canary, Does, Server, raw, tls};
 use crate::ca::{Ca, bend};
 use crate::process::{Said, repository, run};
 
@@ -66,160 +68,6 @@ fn peak(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-/// A body that is small on the way and 200 MB when it is unpacked.
-fn bomb() -> Vec<u8> {
-    let mut gzip = Command::new("sh");
-    gzip.args(["-c", "head -c 200000000 /dev/zero | gzip -1 | base64 -w0"]);
-    use base64ct::Encoding as _;
-    let bytes = base64ct::Base64::decode_vec(run(&mut gzip).ok().trim()).unwrap();
-    assert!(bytes.len() < 2_000_000);
-    bytes
-}
-
-/// Everything that a tracker was seen to do, or could do. Whether it counts as the tracker's trouble does
-/// not matter here: three ask at a time, and between two of these it is well.
-fn attacks(canary: &Canary) -> Vec<(String, Does)> {
-    let to = canary.address;
-    let head =
-        |more: &str| format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{more}\r\n");
-    let redirect = |status: u16, to: &str| {
-        Does::Bytes(
-            format!("HTTP/1.1 {status} X\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n")
-                .into_bytes(),
-        )
-    };
-    let good = "\"id\":7,\"state\":\"open\",\"who\":\"ana\"";
-    let mut all: Vec<(String, Does)> = [
-        ("redirect to a canary", redirect(302, &format!("http://{to}/api/t/7"))),
-        ("redirect for good", redirect(301, &format!("http://{to}/"))),
-        ("redirect, same scheme", redirect(307, &format!("//{to}/api/t/7"))),
-        (
-            "redirect with the own host as the user",
-            redirect(308, &format!("http://127.0.0.1@{to}/")),
-        ),
-        ("redirect to a file", redirect(302, "file:///etc/shadow")),
-        ("redirect to a path", redirect(303, "/api/t/8")),
-        ("redirect without end", redirect(302, "")),
-        ("endless body", Does::Endless(head("").into_bytes(), vec![b'['; 65536])),
-        (
-            "endless body in chunks",
-            Does::Endless(
-                head("transfer-encoding: chunked\r\n").into_bytes(),
-                b"8\r\n        \r\n".to_vec(),
-            ),
-        ),
-        (
-            "a length without end",
-            Does::Endless(head("content-length: 99999999999\r\n").into_bytes(), vec![b' '; 65536]),
-        ),
-        (
-            "a length that is none",
-            Does::Bytes(head("content-length: 99999999999999999999999\r\n").into_bytes()),
-        ),
-        (
-            "two lengths",
-            Does::Bytes(head("content-length: 2\r\ncontent-length: 3\r\n").into_bytes()),
-        ),
-        ("endless headers", Does::Endless(b"HTTP/1.1 200 OK\r\n".to_vec(), b"x: y\r\n".to_vec())),
-        (
-            "one endless header",
-            Does::Endless(b"HTTP/1.1 200 OK\r\nx: ".to_vec(), vec![b'y'; 65536]),
-        ),
-        ("endless status line", Does::Endless(b"HTTP/1.1 200 ".to_vec(), vec![b'y'; 65536])),
-        (
-            "1xx without end",
-            Does::Endless(Vec::new(), b"HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n".to_vec()),
-        ),
-        ("100 without end", Does::Endless(Vec::new(), b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())),
-        (
-            "an upgrade",
-            Does::Bytes(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n".to_vec()),
-        ),
-        ("gzip bomb", Does::Bytes(packed("content-encoding: gzip\r\n", &bomb()))),
-        ("an encoding that nobody knows", Does::Bytes(packed("content-encoding: zz\r\n", b"{}"))),
-        (
-            "depth of 10,000",
-            Does::Bytes(json(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)))),
-        ),
-        (
-            "depth of 10,000 objects",
-            Does::Bytes(json(&format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000)))),
-        ),
-        (
-            "very many values",
-            Does::Bytes(json(&format!("{{{good},\"x\":[{}0]}}", "{\"a\":[]},".repeat(40_000)))),
-        ),
-        ("half closed", Does::Half(head("content-length: 60\r\n").into_bytes())),
-        ("half closed in the headers", Does::Half(b"HTTP/1.1 200 OK\r\ncontent-".to_vec())),
-        (
-            "half closed in a chunk",
-            Does::Half(head("transfer-encoding: chunked\r\n\r\nff\r\n{").into_bytes()),
-        ),
-        ("closed", Does::Bytes(Vec::new())),
-        ("silent", Does::Silent),
-        (
-            "silent after the headers",
-            Does::Drip(head("content-length: 60\r\n").into_bytes(), Vec::new()),
-        ),
-        ("one byte a second", Does::Drip(Vec::new(), json("{}"))),
-        (
-            "one byte of the body a second",
-            Does::Drip(head("content-length: 60\r\n").into_bytes(), b" ".to_vec()),
-        ),
-        ("no HTTP", Does::Bytes(b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec())),
-        (
-            "HTML",
-            Does::Bytes(
-                b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>"
-                    .to_vec(),
-            ),
-        ),
-        ("HTML that says it is JSON", Does::Bytes(json("<html>"))),
-        (
-            "JSON that does not say so",
-            Does::Bytes(
-                format!("HTTP/1.1 200 OK\r\ncontent-length: 45\r\n\r\n{{{good}}}").into_bytes(),
-            ),
-        ),
-        ("no UTF-8", Does::Bytes(packed("", b"{\"id\":7,\"state\":\"open\xff\"}"))),
-        ("a huge number as state", Does::Bytes(json("{\"id\":7,\"state\":1e999}"))),
-        (
-            "a long number as state",
-            Does::Bytes(json(&format!("{{\"id\":7,\"state\":{}}}", "9".repeat(5000)))),
-        ),
-        ("an unknown word as state", Does::Bytes(json("{\"id\":7,\"state\":\"OPEN\"}"))),
-        ("the state twice", Does::Bytes(json(&format!("{{{good},\"state\":\"open\"}}")))),
-        ("another ticket", Does::Bytes(json("{\"id\":8,\"state\":\"open\",\"who\":\"ana\"}"))),
-        (
-            "another ticket of a like name",
-            Does::Bytes(json("{\"id\":\"H-7\\u0000\",\"state\":\"open\",\"who\":\"ana\"}")),
-        ),
-        ("no ticket", Does::Bytes(json("{}"))),
-        ("a list", Does::Bytes(json(&format!("[{{{good}}}]")))),
-        ("null", Does::Bytes(json("null"))),
-        ("nothing", Does::Bytes(json(""))),
-        ("500", Does::Bytes(b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n".to_vec())),
-        ("204", Does::Bytes(b"HTTP/1.1 204 X\r\n\r\n".to_vec())),
-        (
-            "a title with a terminal's escapes",
-            Does::Bytes(json(
-                "{\"id\":7,\"state\":\"open\",\"title\":\"\\u001b[2J\",\"hosts\":[\"../x\"]}",
-            )),
-        ),
-    ]
-    .into_iter()
-    .map(|(name, does)| (name.to_owned(), does))
-    .collect();
-    for field in ["id", "state", "title", "who", "priority", "labels", "hosts", "from", "until"] {
-        for wrong in ["{\"a\":1}", "[[1]]", "[{}]"] {
-            let mut ticket: Value = serde_json::from_str(&format!("{{{good}}}")).unwrap();
-            ticket[field] = serde_json::from_str(wrong).unwrap();
-            all.push((format!("{field} is {wrong}"), Does::Bytes(json(&ticket.to_string()))));
-        }
-    }
-    all
 }
 
 /// Mallory has taken over the tracker of the first team and means to read what its token opens elsewhere,
@@ -292,7 +140,7 @@ fn a_tracker_that_was_taken_over_harms_nobody_else() {
     }
     let (asking, others) = *slowest.lock().unwrap();
     let grown = peak(pid).saturating_sub(before);
-    println!(
+    eprintln!(
         "slowest: who names its tickets {asking:?}, others {others:?}; {grown} KiB more at most"
     );
     // Neither the journal nor what people were told has the credentials.
@@ -365,190 +213,4 @@ fn tls_is_believed_by_the_authority_that_is_named_and_by_no_other() {
         let said = test(id);
         assert!(said.code == 75 && said.out.contains("no whole answer within 2s"), "{said:?}");
     }
-}
-
-/// Five hundred texts that are no ticket's id, or look like one of another tracker's, or mean something to
-/// somebody on the way.
-fn hostile_ids() -> Vec<String> {
-    let roots = [
-        "..",
-        ".",
-        "../",
-        "..\\",
-        "../../etc/passwd",
-        "/etc/passwd",
-        "//127.0.0.2/",
-        "%2e%2e",
-        "%2e%2e%2f",
-        "..%2f",
-        "%252e%252e",
-        "%00",
-        "\u{0}",
-        "@",
-        "@127.0.0.2",
-        "a@b",
-        "?",
-        "?x=1",
-        "?id=1&id=2",
-        "#",
-        "#x",
-        "&",
-        "&x=1",
-        ";",
-        ";id",
-        "|id",
-        "`id`",
-        "$(id)",
-        "${IFS}",
-        "'",
-        "\"",
-        "\\",
-        "\\..\\",
-        " ",
-        "  7",
-        "7 ",
-        "\t",
-        "\r\n",
-        "\r\nHost: evil",
-        " HTTP/1.1\r\nX: y",
-        "\u{e4}",
-        "\u{202e}",
-        "\u{200b}7",
-        "\u{ff0f}",
-        "\u{ff0e}\u{ff0e}\u{ff0f}",
-        "\u{2025}",
-        "\u{1b}[2J",
-        "\u{7f}",
-        "*",
-        "{id}",
-        "{number}",
-        "<script>",
-        "=1+1",
-        "-7",
-        "--json",
-        "+7",
-        "07",
-        "0",
-        "-1",
-        "1e9",
-        "0x7",
-        "7.0",
-        "7/8",
-        "7,8",
-        "NaN",
-        "null",
-        "true",
-        "~",
-        "~root",
-        "http://127.0.0.2/",
-        ":",
-        ":80",
-        "[::1]",
-        "\u{661}\u{662}",
-        "7\u{301}",
-        "OPS-7",
-        "ops#1347",
-        "INC0010002",
-        "PROJ-1#2",
-        "group/project#1",
-        "9999999999999999999999",
-        "7;jsessionid=1",
-        "7%20",
-        "7+",
-        "7!",
-        "7^",
-        "7(",
-        "7[",
-        "7]",
-        "7=",
-        "7~",
-        "con",
-        "..;/",
-    ];
-    let frames = [("", ""), ("OPS-", ""), ("", "-7"), ("OPS-7", ""), ("7/", ""), ("#", "#")];
-    let mut all: Vec<String> = roots
-        .iter()
-        .flat_map(|root| frames.iter().map(move |(before, after)| format!("{before}{root}{after}")))
-        .chain((60..=70).map(|length| "a".repeat(length)))
-        .chain([String::new(), "A".repeat(3000), ".".repeat(64), "#".repeat(64), "%41".repeat(30)])
-        .collect();
-    all.sort();
-    all.dedup();
-    assert!(all.len() >= 500, "{}", all.len());
-    all
-}
-
-/// What the server may be asked for an id: one segment and one value, and nothing at all for what is no id.
-fn expected(id: &str) -> Option<String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"#_.-".contains(&b);
-    let is_id = (1..=64).contains(&id.len())
-        && id.bytes().all(plain)
-        && id.bytes().any(|b| b != b'.')
-        && !id.starts_with('-');
-    let one = id.replace('#', "%23");
-    is_id.then(|| format!("GET /api/t/{one}.json?q={one}&n=1"))
-}
-
-/// A tracker that takes whatever looks like an id at all.
-fn greedy(address: &str) -> String {
-    format!(
-        "name = \"all\"\nkind = \"http\"\nbase = \"http://{address}/api\"\n[read]\nrequest = \"/t/{{id}}.json?q={{id}}&n=1\"\n\
-         [fields]\nid = \"/id\"\nstate = \"/state\"\n[states]\nopen = [\"open\"]\n"
-    )
-}
-
-/// Mallory names tickets that lead the CA's request, and with it its token, to another address of the
-/// tracker: another ticket, an administrator's page, another host.
-#[test]
-fn five_hundred_hostile_ids_ask_for_nothing_but_tickets() {
-    let (ids, server) = (hostile_ids(), Server::start(open("ana")));
-    // The library.
-    let one: hallpass::config::tracker::Tracker =
-        toml::from_str(&greedy(&server.address.to_string())).unwrap();
-    let trackers = hallpass::outside::tickets::Trackers::open(&[one]).unwrap();
-    for id in &ids {
-        let parsed = id.parse::<hallpass::certificate::names::TicketId>();
-        if let Ok(parsed) = &parsed {
-            trackers.of(parsed).unwrap().read(parsed).ok();
-        }
-        let wanted: Vec<String> = expected(id).into_iter().collect();
-        assert_eq!(server.asked(), wanted, "{id:?}");
-        assert_eq!(parsed.is_ok(), !wanted.is_empty(), "{id:?}");
-    }
-
-    // The door, by stock ssh, over one connection as people with ControlMaster have it.
-    let ca = Ca::start_with(|dir| {
-        let text = std::fs::read_to_string(dir.join("ca/ca.toml")).unwrap();
-        let (before, _) = text.split_once("\n[[tracker]]").unwrap();
-        let all = greedy(&server.address.to_string());
-        let all = ["read", "fields", "states"].iter().fold(all, |all, table| {
-            all.replace(&format!("[{table}]"), &format!("[tracker.{table}]"))
-        });
-        std::fs::write(dir.join("ca/ca.toml"), format!("{before}\n[[tracker]]\n{all}")).unwrap();
-    });
-    let socket = ca.dir().join("mux");
-    let ssh = |words: &str| {
-        let mut ssh = ca.client("ana");
-        ssh.args(["-o", "ControlMaster=auto", "-o", "ControlPersist=60"]);
-        ssh.arg("-o").arg(format!("ControlPath={}", socket.display())).args(["ca", words]);
-        run(&mut ssh)
-    };
-    let mut asked = 0;
-    for id in ids.iter().filter(|id| !id.contains('\0')) {
-        let quoted = id.replace('\'', "'\\''");
-        let said = ssh(&format!("deploy@web01 --ticket '{quoted}'"));
-        assert!(matches!(said.code, 1 | 2 | 75), "{id:?}: {said:?}");
-        let lines = server.asked();
-        // An id in front of a fragment or query that a browser adds is no address here: no url is configured.
-        assert!(lines.iter().all(|line| Some(line) == expected(id).as_ref()), "{id:?}: {lines:?}");
-        asked += lines.len();
-    }
-    assert!(asked > 50, "only {asked} were asked for");
-    let ended = run(ca
-        .client("ana")
-        .args(["-O", "exit"])
-        .arg("-o")
-        .arg(format!("ControlPath={}", socket.display()))
-        .arg("ca"));
-    assert_eq!(ended.code, 0, "{ended:?}");
 }
