@@ -68,7 +68,7 @@
 //! | [`host`] | what servers and clients are given: the file that puts a server under the CA, known_hosts; pure | `config`, `certificate` |
 //! | [`fault_point`] | the steps that cannot be taken back, and how tests make each of them fail | nothing |
 //! | [`page_cache`] | how a start reads what the disk has, not what the kernel shows | nothing |
-//! | [`outside`] | what is not ours: the clock, tickets, the [service manager](outside::manager) | `certificate`, the types of [`decide::facts`] |
+//! | [`outside`] | what is not ours: the clock, [tickets](outside::tickets), the [service manager](outside::manager) | `certificate`, the types of [`decide::facts`], the trackers' mappings in [`config`] |
 //!
 //! Two programs are made of it. `src/bin/hallpass/` is the daemon (`serve.rs` puts it together, in the
 //! order in which a start must go) and the operator's command line. `src/bin/hallpass-signer.rs` can be
