@@ -54,5 +54,6 @@ mod site;
 mod sshd;
 mod stories;
 mod systemd;
+mod ticket_life;
 mod voice;
 mod way_out;
