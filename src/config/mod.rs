@@ -6,6 +6,9 @@ pub mod ca;
 mod csv;
 pub mod edit;
 pub mod hosts;
+pub mod hours;
+#[cfg(test)]
+mod hours_tests;
 pub mod import;
 pub mod init;
 mod inventory;
@@ -130,7 +133,8 @@ impl Deciding {
             return Err(ConfigError::in_file(&host.file, &what));
         }
         let name = ca.files.policy.display().to_string();
-        let mut world = world(&people, &hosts);
+        let hours = read.hours.as_ref().map(hours::read).transpose()?.unwrap_or_default();
+        let mut world = World { hours, saying: ca.reason.clone(), ..world(&people, &hosts) };
         world.groups.extend(ca.on_call.iter().map(|one| one.group.clone()));
         let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
@@ -158,6 +162,7 @@ fn world(people: &People, hosts: &Hosts) -> World {
         persons: of(PersonKind::Person),
         services: of(PersonKind::Service),
         accounts: accounts.collect(),
+        ..World::default()
     }
 }
 

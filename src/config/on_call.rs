@@ -19,6 +19,8 @@ pub struct OnCall {
     pub calendar: Option<Calendar>,
     /// A file with the token that the calendar's address is asked with (`Authorization: Bearer`).
     pub token: Option<PathBuf>,
+    /// A file with the authorities that vouch for the calendar's address; the system's, if it is not said.
+    pub ca_file: Option<PathBuf>,
     /// What the calendar's provider calls people, by the name it has in their `aliases`; their e-mail
     /// addresses are tried first.
     pub aliases: Option<HostName>,
@@ -61,7 +63,7 @@ impl OnCall {
             Some(Calendar::File(path)) => Some(path),
             Some(Calendar::Address(_)) | None => None,
         };
-        self.rota.iter_mut().chain(calendar).chain(&mut self.token)
+        self.rota.iter_mut().chain(calendar).chain(&mut self.token).chain(&mut self.ca_file)
     }
 }
 
@@ -85,8 +87,9 @@ pub(super) fn mistake(all: &[OnCall]) -> Option<String> {
             }
             _ => {}
         }
-        if one.token.is_some() && !matches!(one.calendar, Some(Calendar::Address(_))) {
-            return say("token is for a calendar at an address");
+        let for_addresses = one.token.is_some() || one.ca_file.is_some();
+        if for_addresses && !matches!(one.calendar, Some(Calendar::Address(_))) {
+            return say("token and ca_file are for a calendar at an address");
         }
         if one.every.as_secs() == 0 || one.stale < one.every {
             return say("every is at least 1s, and stale no shorter than every");

@@ -20,6 +20,8 @@ use crate::ledger::tree::Hash;
 pub struct Snapshot {
     /// `policy.cedar`.
     pub policy: Text,
+    /// `hours.toml`, where there is one. It belongs to the policy, and is hashed and kept with it.
+    pub hours: Option<Text>,
     /// `people.toml`, then `people.d` by name.
     pub people: Vec<Text>,
     /// `hosts.toml`, then `hosts.d` by name.
@@ -69,10 +71,15 @@ impl Snapshot {
             texts.collect::<Result<Option<Vec<_>>, _>>()
         };
         let policy = Text::read(&files.policy, files.policy.clone())?;
+        // Named as it lies beside the policy.
+        let hours = match &files.hours {
+            Some(path) => Text::read(&files.policy, path.clone())?.map(Some),
+            None => Some(None),
+        };
         let (people, hosts) = (all(&files.people, people)?, all(&files.hosts, hosts)?);
-        Ok(match (policy, people, hosts) {
-            (Some(policy), Some(people), Some(hosts)) => {
-                Some(Self { policy, people, hosts, unread })
+        Ok(match (policy, hours, people, hosts) {
+            (Some(policy), Some(hours), Some(people), Some(hosts)) => {
+                Some(Self { policy, hours, people, hosts, unread })
             }
             _ => None,
         })
@@ -80,12 +87,13 @@ impl Snapshot {
 
     /// Every file.
     pub fn texts(&self) -> impl Iterator<Item = &Text> {
-        std::iter::once(&self.policy).chain(&self.people).chain(&self.hosts)
+        std::iter::once(&self.policy).chain(&self.hours).chain(&self.people).chain(&self.hosts)
     }
 
     /// The three texts that are hashed, named in every certificate's facts, and kept.
     pub fn framed(&self) -> [String; 3] {
-        [self.policy.text.clone(), framed(&self.people), framed(&self.hosts)]
+        let policy: Vec<&Text> = std::iter::once(&self.policy).chain(&self.hours).collect();
+        [framed(policy), framed(&self.people), framed(&self.hosts)]
     }
 
     /// Keeps the three texts in a folder, each under its hash, durably: what a hash in the ledger stands
@@ -147,9 +155,11 @@ pub fn unhex(text: &str) -> Option<Hash> {
 /// <80 bytes>
 /// ```
 ///
-/// with a line feed after each file's bytes. No TOML begins like that.
-fn framed(texts: &[Text]) -> String {
-    if let [alone] = texts {
+/// with a line feed after each file's bytes. No TOML begins like that, and no
+/// policy. `policy.cedar` is framed with `hours.toml`, where there is one.
+fn framed<'t>(texts: impl IntoIterator<Item = &'t Text>) -> String {
+    let texts: Vec<&Text> = texts.into_iter().collect();
+    if let [alone] = texts.as_slice() {
         return alone.text.clone();
     }
     let mut all = String::from("hallpass.files v1\n");

@@ -289,26 +289,27 @@ pub(super) fn ticket_id(trackers: &Trackers, given: &TicketGiven) -> Result<Tick
     })
 }
 
-/// Reads a ticket. Blocks as long as its tracker may take.
-pub(super) fn read_ticket(trackers: &Trackers, id: TicketId) -> Result<Read, Stop> {
-    let tracker = tracker_of(trackers, &id)?;
-    let answer = tracker.read(&id).map_err(unread)?;
-    Said { tracker: tracker.name().to_owned(), answer }.ticket(id)
-}
-
-/// The tracker that a ticket belongs to.
-fn tracker_of<'t>(trackers: &'t Trackers, id: &TicketId) -> Result<&'t Arc<dyn Tracker>, Stop> {
-    let no = |why: String, hint: String| Stop::no(why, hint);
+/// The tracker that a ticket is in.
+pub(super) fn tracker_of<'t>(
+    trackers: &'t Trackers,
+    id: &TicketId,
+) -> Result<&'t Arc<dyn Tracker>, Stop> {
     trackers.of(id).ok_or_else(|| match trackers.shapes().as_slice() {
-        [] => no(
+        [] => Stop::no(
             format!("ticket {id} cannot be looked up: no tracker is configured"),
-            "ask whoever runs the CA".to_owned(),
+            "ask whoever runs the CA",
         ),
-        shapes => no(
+        shapes => Stop::no(
             format!("{id} is no ticket of any tracker here"),
             format!("tickets look like {}", shapes.join(", ")),
         ),
     })
+}
+
+/// Reads a ticket. Blocks as long as its tracker may take.
+pub(super) fn read_ticket(tracker: &dyn Tracker, id: TicketId) -> Result<Read, Stop> {
+    let answer = tracker.read(&id).map_err(unread)?;
+    Said { tracker: tracker.name().to_owned(), answer }.ticket(id)
 }
 
 impl Said {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::around::Surroundings;
 use super::collect::{
-    Reads, account_facts, own_name, person_facts, read_ticket, ticket_id, wanted,
+    Reads, account_facts, own_name, person_facts, read_ticket, ticket_id, tracker_of, wanted,
 };
 use super::holdings::not_enrolled;
 use super::locking::answer;
@@ -54,7 +54,7 @@ pub struct Offered {
 }
 
 /// When and whence a dry run is made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct At<'a> {
     /// When.
     pub now: UnixTime,
@@ -120,7 +120,8 @@ pub fn offered(deciding: &Deciding, person: &Person, at: At<'_>) -> Result<Vec<O
         })
         .collect();
     let Some((any, _)) = hosts.first() else { return Ok(Vec::new()) };
-    let facts = bare(person, any.clone(), at);
+    let around = Around { hours: deciding.policy.hours_at(at.now), ..Around::default() };
+    let facts = Facts { around, ..bare(person, any.clone(), at) };
     let entries = catalog(&deciding.policy, &facts, &hosts).map_err(|why| answer(broken(why)))?;
     let name = |at: usize| hosts.get(at).map(|(account, _)| account.host.to_string());
     let offered = entries.into_iter().map(|entry| Offered {
@@ -143,7 +144,8 @@ pub fn ticket(
     trackers: &Trackers,
     given: &TicketGiven,
 ) -> Result<Ticket, Outcome> {
-    let read = ticket_id(trackers, given).and_then(|id| read_ticket(trackers, id));
+    let read =
+        ticket_id(trackers, given).and_then(|id| read_ticket(&**tracker_of(trackers, &id)?, id));
     read.and_then(|read| read.map(deciding)).map_err(answer)
 }
 

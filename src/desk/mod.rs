@@ -37,6 +37,7 @@ pub mod locks;
 pub mod outcome;
 pub mod own_tickets;
 mod permission;
+pub mod recent;
 pub mod reload;
 pub mod request;
 pub mod self_test;
@@ -66,6 +67,7 @@ use crate::config::people::Person;
 use crate::decide::Delivery;
 use crate::decide::facts::{Account, Facts};
 use crate::ledger::record::{self, Ledger};
+use crate::ledger::store::Store;
 use crate::outside::clock::{Clock, Reading};
 use crate::outside::freeze_files::FreezeFiles;
 use crate::outside::on_call::OnCall;
@@ -103,6 +105,8 @@ pub struct Desk {
     pub kept: Mutex<Kept>,
     /// Who is at it.
     pub turns: Turns,
+    /// The ledger, for what was given long ago.
+    pub past: Arc<Mutex<Store>>,
 }
 
 /// How a request ends before there is a certificate.

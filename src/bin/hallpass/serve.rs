@@ -200,6 +200,7 @@ fn open_desk(
     let host_cas = trust.host_cas()?;
     let kept = Mutex::default();
     let ending = Ending::new(ledger.clone(), Arc::clone(&state), Arc::clone(&clock), node.clone());
+    let past = Arc::new(Mutex::new(Store::open_to_read(&ca.ledger.database)?));
     let desk = Desk {
         in_force,
         ledger,
@@ -216,6 +217,7 @@ fn open_desk(
         hints: Default::default(),
         kept,
         turns: Default::default(),
+        past,
     };
     Ok((desk, writer))
 }

@@ -12,6 +12,7 @@ use calcard::icalendar::{
     ICalendarValue, Uri,
 };
 
+use super::fetch::fetch;
 use super::{Shift, ShiftFault, Shifts, Who};
 use crate::certificate::time::UnixTime;
 use crate::config::on_call::Calendar;
@@ -22,6 +23,7 @@ use crate::decide::facts::Window;
 pub struct CalendarFeed {
     from: Calendar,
     token: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
 }
 
 /// The most bytes of a calendar.
@@ -31,9 +33,10 @@ const LONGEST: u64 = 4 * 1024 * 1024;
 const MOST: usize = 6000;
 
 impl CalendarFeed {
-    /// A calendar; `token` is a file with what its address is asked with.
-    pub fn new(from: Calendar, token: Option<PathBuf>) -> Self {
-        Self { from, token }
+    /// A calendar; of an address also the file with its token, and that with the authorities that vouch
+    /// for it.
+    pub fn new(from: Calendar, (token, ca_file): (Option<PathBuf>, Option<PathBuf>)) -> Self {
+        Self { from, token, ca_file }
     }
 
     fn text(&self) -> Result<String, ShiftFault> {
@@ -51,7 +54,8 @@ impl CalendarFeed {
                 Ok(text)
             }
             Calendar::Address(address) => {
-                Err(ShiftFault(format!("{address}: calendars at addresses are not read yet")))
+                fetch(address, self.token.as_deref(), self.ca_file.as_deref(), LONGEST)
+                    .map_err(|why| ShiftFault(format!("{}: {why}", shown(address))))
             }
         }
     }
@@ -66,6 +70,14 @@ impl Shifts for CalendarFeed {
         };
         read(&self.text()?, window).map_err(|why| ShiftFault(format!("{name}: {why}")))
     }
+}
+
+/// An address for the journal. Feeds are often kept private by a path that nobody guesses: the host is
+/// enough to know which it is.
+fn shown(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    format!("{scheme}://{}/...", host.rsplit('@').next().unwrap_or_default())
 }
 
 fn read(text: &str, window: Window) -> Result<Vec<Shift>, String> {

@@ -2,6 +2,7 @@
 //! read last. What cannot be read any more counts for a while, then nobody is on call.
 
 mod calendar;
+mod fetch;
 mod rota;
 
 use std::collections::BTreeMap;
@@ -94,7 +95,8 @@ impl OnCall {
             let shifts: Box<dyn Shifts> = match (&one.rota, &one.calendar) {
                 (Some(path), _) => Box::new(RotaFile::new(path.clone())),
                 (None, Some(calendar)) => {
-                    Box::new(CalendarFeed::new(calendar.clone(), one.token.clone()))
+                    let at = (one.token.clone(), one.ca_file.clone());
+                    Box::new(CalendarFeed::new(calendar.clone(), at))
                 }
                 // Kept out when `ca.toml` was read.
                 (None, None) => Box::new(RotaFile::new("rota.toml".into())),
@@ -131,6 +133,17 @@ impl OnCall {
         now: UnixTime,
     ) -> BTreeMap<GroupName, UnixTime> {
         let of = |source: &Source| Some((source.group.clone(), source.until(people, person, now)?));
+        self.0.iter().filter_map(of).collect()
+    }
+
+    /// The groups that a person is in at other times, each with when it begins next, if that is known.
+    pub fn off_shift(
+        &self,
+        people: &People,
+        person: &PersonName,
+        now: UnixTime,
+    ) -> BTreeMap<GroupName, Option<UnixTime>> {
+        let of = |source: &Source| Some((source.group.clone(), source.next(people, person, now)?));
         self.0.iter().filter_map(of).collect()
     }
 
@@ -198,6 +211,27 @@ impl Source {
             }
         }
         until
+    }
+
+    /// When this person's next shift begins, if they have any and it is not now.
+    fn next(
+        &self,
+        people: &People,
+        person: &PersonName,
+        now: UnixTime,
+    ) -> Option<Option<UnixTime>> {
+        if self.until(people, person, now).is_some() {
+            return None;
+        }
+        let held = self.held();
+        let mut theirs = held
+            .shifts
+            .iter()
+            .filter(|shift| self.person(people, &shift.who) == Some(person))
+            .map(|shift| shift.window.from)
+            .peekable();
+        theirs.peek()?;
+        Some(theirs.filter(|from| *from > now).min())
     }
 
     /// Who it is; nobody where two people answer to what is written there.
@@ -297,5 +331,10 @@ mod tests {
             (None, None, Some(at(400)))
         );
         assert_eq!(until("ana", 400), None);
+        let off = |person: &str, now: u64| {
+            on_call.off_shift(&people, &person.parse().unwrap(), at(now)).into_values().next()
+        };
+        assert_eq!(off("ana", 250), Some(Some(at(300))));
+        assert_eq!((off("ana", 300), off("ana", 400), off("eve", 300)), (None, Some(None), None));
     }
 }

@@ -15,14 +15,14 @@ use crate::certificate::cidr::Cidr;
 
 /// Finds a tracker's addresses and gives those alone that it may have: what was checked is what is
 /// connected to, whatever the name means a moment later.
-pub(super) struct Addresses {
-    pub(super) networks: Vec<Cidr>,
-    pub(super) system: DefaultResolver,
+pub(in crate::outside) struct Addresses {
+    pub(in crate::outside) networks: Vec<Cidr>,
+    pub(in crate::outside) system: DefaultResolver,
 }
 
 /// The tracker's name led to none of the networks that it may be in.
 #[derive(Debug)]
-pub(super) struct Elsewhere(String);
+pub(in crate::outside) struct Elsewhere(String);
 
 impl fmt::Display for Elsewhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,7 +69,7 @@ impl fmt::Debug for Addresses {
 /// TLS whose configuration is made once. ureq would make it anew for each connection, because each call
 /// has a deadline of its own and so a configuration of its own; the TLS part is the same in all.
 #[derive(Debug, Default)]
-pub(super) struct Tls(RustlsConnector);
+pub(in crate::outside) struct Tls(RustlsConnector);
 
 impl<In: Transport> Connector<In> for Tls {
     type Out = <RustlsConnector as Connector<In>>::Out;
@@ -96,7 +96,7 @@ impl<In: Transport> Connector<In> for Tls {
 }
 
 /// The authorities that vouch for a tracker: those of a file, or the system's.
-pub(super) fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, String> {
+pub(in crate::outside) fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, String> {
     let roots = match ca_file {
         Some(file) => authorities(file)?,
         None => {

@@ -1,11 +1,17 @@
 //! Tickets, wherever they are kept: one small trait, a file for each kind of tracker, and the rule that
 //! says which tracker an id belongs to.
 
+mod command;
+mod command_pipes;
+#[cfg(test)]
+mod command_tests;
 mod folder;
 mod guard;
 mod http;
 mod http_client;
-mod http_connect;
+pub(in crate::outside) mod http_connect;
+#[cfg(test)]
+mod http_tests;
 mod http_ticket;
 mod json;
 mod trial;
@@ -14,6 +20,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use self::command::CommandTracker;
 use self::guard::Guarded;
 use self::http::HttpTracker;
 use crate::certificate::names::TicketId;
@@ -180,8 +187,10 @@ impl Trackers {
                     let calls = open.map_err(|why| format!("tracker {}: {why}", one.name))?;
                     Arc::new(Guarded::new(one.name.as_str(), http.limits, Arc::new(calls)))
                 }
-                TrackerKind::Command(_) => {
-                    return Err(format!("tracker {}: not built yet", one.name));
+                TrackerKind::Command(command) => {
+                    let open = CommandTracker::open(one.name.as_str(), command);
+                    let calls = open.map_err(|why| format!("tracker {}: {why}", one.name))?;
+                    Arc::new(Guarded::new(one.name.as_str(), command.limits, Arc::new(calls)))
                 }
             };
             Ok(Route { ids: one.ids.clone(), url: one.url.clone(), poll: one.poll, tracker })
