@@ -290,10 +290,7 @@ pub(super) fn ticket_id(trackers: &Trackers, given: &TicketGiven) -> Result<Tick
 }
 
 /// The tracker that a ticket is in.
-pub(super) fn tracker_of<'t>(
-    trackers: &'t Trackers,
-    id: &TicketId,
-) -> Result<&'t Arc<dyn Tracker>, Stop> {
+fn tracker_of<'t>(trackers: &'t Trackers, id: &TicketId) -> Result<&'t Arc<dyn Tracker>, Stop> {
     trackers.of(id).ok_or_else(|| match trackers.shapes().as_slice() {
         [] => Stop::no(
             format!("ticket {id} cannot be looked up: no tracker is configured"),
@@ -307,7 +304,8 @@ pub(super) fn tracker_of<'t>(
 }
 
 /// Reads a ticket. Blocks as long as its tracker may take.
-pub(super) fn read_ticket(tracker: &dyn Tracker, id: TicketId) -> Result<Read, Stop> {
+pub(super) fn read_ticket(trackers: &Trackers, id: TicketId) -> Result<Read, Stop> {
+    let tracker = tracker_of(trackers, &id)?;
     let answer = tracker.read(&id).map_err(unread)?;
     Said { tracker: tracker.name().to_owned(), answer }.ticket(id)
 }

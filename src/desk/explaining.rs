@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::around::Surroundings;
 use super::collect::{
-    Reads, account_facts, own_name, person_facts, read_ticket, ticket_id, tracker_of, wanted,
+    Reads, account_facts, own_name, person_facts, read_ticket, ticket_id, wanted,
 };
 use super::holdings::not_enrolled;
 use super::locking::answer;
@@ -144,8 +144,7 @@ pub fn ticket(
     trackers: &Trackers,
     given: &TicketGiven,
 ) -> Result<Ticket, Outcome> {
-    let read =
-        ticket_id(trackers, given).and_then(|id| read_ticket(&**tracker_of(trackers, &id)?, id));
+    let read = ticket_id(trackers, given).and_then(|id| read_ticket(trackers, id));
     read.and_then(|read| read.map(deciding)).map_err(answer)
 }
 

@@ -41,10 +41,10 @@ pub struct State {
     pub freezes: Freezes,
     /// What was issued of late.
     pub counts: Counts,
-    /// Grants that ended before their time.
-    pub ended: EndedGrants,
     /// What each person was given within the hour.
     pub recent: Recent,
+    /// Grants that ended before their time.
+    pub ended: EndedGrants,
     grants: HashMap<PersonName, Vec<LiveGrant>>,
     refusals: HashMap<PersonName, Refusals>,
     texts: HashMap<&'static str, Hash>,
