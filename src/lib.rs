@@ -40,6 +40,10 @@
 //!    [`front::reply`] puts the outcome into words: the artefact on standard output, everything for
 //!    people on standard error.
 //!
+//! A grant lives and dies with its ticket: while it lives [`desk::watch_tickets`] looks at it, and what
+//! closes ends its grants ([`desk::ending`]) by an entry behind which the writer commits no certificate of
+//! theirs. [`desk::write_back`] goes over the ledger behind the writer and tells tickets of it.
+//!
 //! What decides is replaced while that goes on: `hallpass reload` reaches the daemon over the operator's
 //! socket ([`front::control`]), and [`desk::reload`] has the order of steps. [`config::snapshot`] reads people,
 //! hosts and policy as they were at one moment, or not at all; whoever decides takes

@@ -57,7 +57,7 @@ use self::granting::{Detail, Way, decided, into_agent, one_certificate, remarks,
 use self::holdings::Held;
 use self::in_force::InForce;
 use self::kept::{Kept, Turns};
-use self::outcome::{Fault, Issued, Outcome, Refused, To};
+use self::outcome::{Fault, Issued, LiveGrant, Outcome, Refused, To};
 use self::request::{Ask, Asker, TicketGiven, Want, Which};
 use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
@@ -234,6 +234,11 @@ impl Desk {
         match (renewed, want) {
             // What the grant does not give any more, a request of its own may.
             (Err(Stop::No { .. }), Want::New | Want::There) => {
+                // Where it ended on the way, what the tracker said before that is not believed any more.
+                let over = |grant: &LiveGrant| self.ended(&grant.request);
+                if ended.is_none() && live.grants.first().is_some_and(over) {
+                    *reads = Reads::default();
+                }
                 let own = self.issue(errand, person, want, None, reads).await;
                 ended.iter().fold(own, |own, ended| ended.said_with(own))
             }

@@ -57,6 +57,7 @@ mod site;
 mod sshd;
 mod stories;
 mod systemd;
+mod ticket_life;
 mod ticket_test;
 mod trackers;
 mod voice;

@@ -103,8 +103,11 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         }
         for (tracker, on) in desk.desk.trackers.told() {
             let queue = Queue::new(&ca.ledger.database, tracker.name(), on);
-            let teller = Teller::open(queue, Arc::clone(tracker), Arc::clone(&desk.desk.clock))?;
-            tokio::spawn(teller.run());
+            match Teller::open(queue, Arc::clone(tracker), Arc::clone(&desk.desk.clock)) {
+                Ok(teller) => drop(tokio::spawn(teller.run())),
+                // Nobody is kept from a host by a comment; health says so too.
+                Err(why) => tracing::error!(%why, tracker = tracker.name(), "no comments"),
+            }
         }
         let (first, told) = oneshot::channel();
         tokio::spawn(tell_standing(Arc::clone(&desk), ca.ledger.standing(), first));
