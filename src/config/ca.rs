@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::ConfigError;
+use super::on_call::{self, OnCall};
 use super::tracker::{self, Tracker};
+use super::webhook::Webhook;
 use crate::certificate::cidr::Cidr;
 use crate::certificate::names::HostName;
 use crate::certificate::time::Span;
@@ -36,6 +38,14 @@ pub struct Ca {
     /// Where tickets are looked up.
     #[serde(default)]
     pub tracker: Vec<Tracker>,
+    /// The groups that people are in while it is their shift.
+    #[serde(default)]
+    pub on_call: Vec<OnCall>,
+    /// A folder with a TOML file for each freeze. Who can write there can make policy's freezes stand,
+    /// and lift those of files.
+    pub freezes: Option<PathBuf>,
+    /// Who may set freezes over HTTP.
+    pub webhook: Option<Webhook>,
     /// How much is issued.
     #[serde(default)]
     pub limits: IssueLimits,
@@ -376,7 +386,11 @@ impl Ca {
         if let Some(mistake) = ca.front.limits.mistake().or_else(|| ca.limits.mistake()) {
             return Err(ConfigError::in_file(path, &mistake));
         }
-        if let Some(mistake) = tracker::mistake(&ca.tracker) {
+        let webhook = || ca.webhook.as_ref().and_then(Webhook::mistake);
+        let mistake = tracker::mistake(&ca.tracker)
+            .or_else(|| on_call::mistake(&ca.on_call))
+            .or_else(webhook);
+        if let Some(mistake) = mistake {
             return Err(ConfigError::in_file(path, &mistake));
         }
         let base = path.parent().unwrap_or(Path::new(".")).to_owned();
@@ -395,6 +409,9 @@ impl Ca {
             files,
             tracker,
             control,
+            freezes,
+            on_call,
+            webhook,
             name: _,
             source: _,
             limits: _,
@@ -423,6 +440,9 @@ impl Ca {
         .chain(&mut files.sums)
         .chain(&mut files.hours)
         .chain(&mut control.socket)
+        .chain(freezes)
+        .chain(on_call.iter_mut().flat_map(OnCall::paths))
+        .chain(webhook.iter_mut().flat_map(Webhook::paths))
         .chain(tracker.iter_mut().flat_map(Tracker::paths))
     }
 

@@ -1,6 +1,7 @@
 //! Configuration: files to types, once, with errors that say where.
 
 pub mod backup;
+pub mod base;
 pub mod ca;
 mod csv;
 pub mod edit;
@@ -12,17 +13,26 @@ pub mod import;
 pub mod init;
 mod inventory;
 pub mod keys;
+pub mod on_call;
 pub mod people;
+pub mod pointer;
+pub mod presets;
 pub mod snapshot;
 mod sums;
 mod tables;
+pub mod template;
 #[cfg(test)]
 mod tests;
 pub mod ticket_id;
 pub mod ticket_url;
 pub mod tracker;
+pub mod tracker_http;
+#[cfg(test)]
+mod tracker_tests;
+mod tracker_words;
 pub mod trust;
 mod unique;
+pub mod webhook;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -124,7 +134,8 @@ impl Deciding {
         }
         let name = ca.files.policy.display().to_string();
         let hours = read.hours.as_ref().map(hours::read).transpose()?.unwrap_or_default();
-        let world = World { hours, saying: ca.reason.clone(), ..world(&people, &hosts) };
+        let mut world = World { hours, saying: ca.reason.clone(), ..world(&people, &hosts) };
+        world.groups.extend(ca.on_call.iter().map(|one| one.group.clone()));
         let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
         let unread = read.unread.clone();

@@ -45,6 +45,16 @@ impl TicketPattern {
         fits(&self.parts, id.as_str(), &mut captured).then_some(captured)
     }
 
+    /// Whether ids that look like this have a `{number}`.
+    pub fn has_number(&self) -> bool {
+        self.parts.contains(&Part::Number)
+    }
+
+    /// Whether they have a `{word}`.
+    pub fn has_word(&self) -> bool {
+        self.parts.contains(&Part::Word)
+    }
+
     /// How an id looks, for people: `OPS-NUMBER`.
     pub fn shape(&self) -> String {
         let part = |part: &Part| match part {

@@ -33,6 +33,8 @@ pub(super) struct Words {
     pub(super) audit: EntityUid,
     /// `Action::"lock"`.
     pub(super) lock: EntityUid,
+    /// `Action::"freeze"`.
+    pub(super) freeze: EntityUid,
     /// `Desk::"desk"`.
     pub(super) desk: EntityUid,
     /// Which reasons say something; others are as if none was given.
@@ -55,6 +57,7 @@ impl Words {
             login: one("Action::\"login\"")?,
             audit: one("Action::\"audit\"")?,
             lock: one("Action::\"lock\"")?,
+            freeze: one("Action::\"freeze\"")?,
             desk: one("Desk::\"desk\"")?,
             saying: Saying::default(),
         })

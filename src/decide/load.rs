@@ -103,7 +103,9 @@ impl Draft {
         let clauses = clauses(&policy, place, problems);
         check::conditions(&clauses, place, problems);
         let at_desk = match policy.action_constraint() {
-            ActionConstraint::Eq(one) => [&words.audit, &words.lock].contains(&&one).then_some(one),
+            ActionConstraint::Eq(one) => {
+                [&words.audit, &words.lock, &words.freeze].contains(&&one).then_some(one)
+            }
             ActionConstraint::Any | ActionConstraint::In(_) => None,
         };
         let read = annotations::read(&policy, place, at_desk.is_none(), problems);
@@ -112,7 +114,10 @@ impl Draft {
             problems.add(
                 &place.word("action").unwrap_or_else(|| place.name()),
                 "a permit is for one action",
-                Some("write action == Action::\"login\"; others are audit and lock".to_owned()),
+                Some(
+                    "write action == Action::\"login\"; others are audit, freeze and lock"
+                        .to_owned(),
+                ),
             );
         }
         let mut kept = self.all.add(policy.clone());
@@ -236,7 +241,8 @@ fn diagnosed(why: &dyn Diagnostic, policy: &Range<usize>, problems: &mut Problem
     let at = label.as_ref().map(|label| label.offset()..label.offset() + label.len());
     let at = at.filter(|at| at.start > policy.start || at.end < policy.end);
     // What is said of one action is no mistake in the policy but in what it is said of.
-    let other = ["audit", "lock"].map(|action| format!("for Action::\"{action}\" not found"));
+    let other =
+        ["audit", "freeze", "lock"].map(|action| format!("for Action::\"{action}\" not found"));
     let said = why.to_string();
     let hint = other.iter().any(|end| said.ends_with(end)).then(|| {
         "a bare `action` is every action: name the one it is about, as in action == \

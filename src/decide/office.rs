@@ -1,9 +1,9 @@
-//! What is asked of the desk itself, rather than for an account: an audit, a lock. Pure, as `decide` is.
+//! What is asked of the desk itself, rather than for an account: an audit, a lock, a freeze. Pure, as `decide` is.
 //!
 //! A permit is enough and a forbid wins; there are no terms. An evaluation error of any policy that
 //! had to be asked is a fault, as it is for logins.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use super::facts::Person;
 use super::policy::{Leave, Policy};
 use super::refusal::{Reason, Refusal};
 use super::{PolicyFault, answer, deciders};
-use crate::certificate::names::{self, OfferId};
+use crate::certificate::names::{self, FreezeName, OfferId, TagName};
 use crate::certificate::time::UnixTime;
 
 /// Everything that one such decision may read.
@@ -41,6 +41,21 @@ pub enum Act {
     Audit,
     /// Locking something, or lifting a lock.
     Lock(LockAct),
+    /// Setting a freeze, or lifting one.
+    Freeze(FreezeAct),
+}
+
+/// Setting a freeze, or lifting one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreezeAct {
+    /// Its name.
+    pub name: FreezeName,
+    /// The tags whose hosts it is over; none for everything.
+    pub tags: BTreeSet<TagName>,
+    /// Whether it is lifted.
+    pub lifting: bool,
+    /// Why.
+    pub reason: Option<names::Reason>,
 }
 
 /// Locking something, or lifting a lock.
@@ -59,7 +74,7 @@ pub struct LockAct {
 }
 
 impl fmt::Display for Act {
-    /// As a sentence goes on with it: `audit`, `lock person bob`, `unlock everything`.
+    /// As a sentence goes on with it: `audit`, `lock person bob`, `unlock everything`, `freeze black-friday`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Audit => f.write_str("audit"),
@@ -67,6 +82,9 @@ impl fmt::Display for Act {
                 let verb = if *lifting { "unlock" } else { "lock" };
                 let between = if name.is_empty() { "" } else { " " };
                 write!(f, "{verb} {target}{between}{name}")
+            }
+            Self::Freeze(FreezeAct { name, lifting, .. }) => {
+                write!(f, "{} {name}", if *lifting { "thaw" } else { "freeze" })
             }
         }
     }
@@ -115,15 +133,28 @@ impl<'p> Asked<'p> {
         let entities = [who.entity.clone(), Entity::new_no_attrs(desk.clone(), HashSet::new())];
         let entities = Entities::from_entities(entities, None).map_err(|why| why.to_string())?;
         let mut pairs = circumstances(matter.now, matter.source);
-        if let Act::Lock(LockAct { target, name, lifting, mine, reason }) = &matter.act {
-            pairs.extend([
-                ("target".to_owned(), string(target)),
-                ("name".to_owned(), string(name)),
-                ("lifting".to_owned(), RestrictedExpression::new_bool(*lifting)),
-                ("mine".to_owned(), RestrictedExpression::new_bool(*mine)),
-            ]);
-            pairs.extend(reason.iter().map(|why| ("reason".to_owned(), string(why.as_str()))));
-        }
+        let reason = match &matter.act {
+            Act::Audit => &None,
+            Act::Lock(LockAct { target, name, lifting, mine, reason }) => {
+                pairs.extend([
+                    ("target".to_owned(), string(target)),
+                    ("name".to_owned(), string(name)),
+                    ("lifting".to_owned(), RestrictedExpression::new_bool(*lifting)),
+                    ("mine".to_owned(), RestrictedExpression::new_bool(*mine)),
+                ]);
+                reason
+            }
+            Act::Freeze(FreezeAct { name, tags, lifting, reason }) => {
+                let tags = tags.iter().map(|tag| string(tag.as_str()));
+                pairs.extend([
+                    ("name".to_owned(), string(name.as_str())),
+                    ("tags".to_owned(), RestrictedExpression::new_set(tags)),
+                    ("lifting".to_owned(), RestrictedExpression::new_bool(*lifting)),
+                ]);
+                reason
+            }
+        };
+        pairs.extend(reason.iter().map(|why| ("reason".to_owned(), string(why.as_str()))));
         let context = Context::from_pairs(pairs).map_err(|why| why.to_string())?;
         let action = action(policy, &matter.act).clone();
         let request = Request::new(who.principal.clone(), action, desk.clone(), context, None);
@@ -147,6 +178,7 @@ fn action<'p>(policy: &'p Policy, act: &Act) -> &'p EntityUid {
     match act {
         Act::Audit => &policy.words.audit,
         Act::Lock(_) => &policy.words.lock,
+        Act::Freeze(_) => &policy.words.freeze,
     }
 }
 

@@ -40,6 +40,11 @@ impl Policy {
         load::load(source_name, text, world)
     }
 
+    /// The named hours.
+    pub fn hours(&self) -> &BTreeMap<HoursName, Hours> {
+        &self.hours
+    }
+
     /// The named hours that this moment is in.
     pub fn hours_at(&self, now: UnixTime) -> BTreeSet<HoursName> {
         let at = self.hours.iter().filter(|(_, hours)| hours.contains(now));
@@ -86,11 +91,12 @@ impl Offer {
     }
 }
 
-/// One `permit` of what is done at the desk itself: an audit, a lock. It has no terms.
+/// One `permit` of what is done at the desk itself: an audit, a lock, a freeze. It has no
+/// terms.
 #[derive(Debug)]
 pub(super) struct Leave {
     pub(super) id: OfferId,
-    /// `Action::"audit"` or `Action::"lock"`.
+    /// `Action::"audit"`, `Action::"lock"` or `Action::"freeze"`.
     pub(super) action: EntityUid,
     pub(super) scope: Scope,
     /// The policy by itself.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use super::request::{Ask, Asker, Place, Target, TicketGiven};
 use super::{Desk, Stop};
-use crate::certificate::names::{HostName, Login, TagName, TicketId};
+use crate::certificate::names::{GroupName, HostName, Login, TagName, TicketId};
 use crate::certificate::safe::Safe;
+use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
 use crate::config::hosts::{Host, Principals};
 use crate::config::people::{Person, PersonKind};
 use crate::decide::facts::{Account, Facts, Person as PersonFacts, Ticket};
 use crate::decide::{self, Decision, close, decide};
-use crate::outside::tickets::{Answer, TicketSeen, TrackerFault, Trackers};
+use crate::outside::tickets::{self, Answer, TicketSeen, Tracker, TrackerFault, Trackers};
 
 /// Any user name is taken, but another person's: whoever types it means to be somebody else.
 pub(super) fn own_name(deciding: &Deciding, asker: &Asker, person: &Person) -> Result<(), Stop> {
@@ -256,21 +257,26 @@ pub(super) fn ticket_id(trackers: &Trackers, given: &TicketGiven) -> Result<Tick
     })
 }
 
+/// The tracker that a ticket is in.
+pub(super) fn tracker_of<'t>(
+    trackers: &'t Trackers,
+    id: &TicketId,
+) -> Result<&'t Arc<dyn Tracker>, Stop> {
+    trackers.of(id).ok_or_else(|| match trackers.shapes().as_slice() {
+        [] => Stop::no(
+            format!("ticket {id} cannot be looked up: no tracker is configured"),
+            "ask whoever runs the CA",
+        ),
+        shapes => Stop::no(
+            format!("{id} is no ticket of any tracker here"),
+            format!("tickets look like {}", shapes.join(", ")),
+        ),
+    })
+}
+
 /// Reads a ticket. Blocks as long as its tracker may take.
-pub(super) fn read_ticket(trackers: &Trackers, id: TicketId) -> Result<Read, Stop> {
+pub(super) fn read_ticket(tracker: &dyn Tracker, id: TicketId) -> Result<Read, Stop> {
     let no = |why: String, hint: String| Err(Stop::no(why, hint));
-    let Some(tracker) = trackers.of(&id) else {
-        return match trackers.shapes().as_slice() {
-            [] => no(
-                format!("ticket {id} cannot be looked up: no tracker is configured"),
-                "ask whoever runs the CA".to_owned(),
-            ),
-            shapes => no(
-                format!("{id} is no ticket of any tracker here"),
-                format!("tickets look like {}", shapes.join(", ")),
-            ),
-        };
-    };
     let name = tracker.name().to_owned();
     match tracker.read(&id).map_err(unread)? {
         Answer::Ticket(seen) => Ok(Read { tracker: name, id, seen }),
@@ -319,20 +325,25 @@ impl Desk {
     ) -> Result<Option<Ticket>, Stop> {
         let Some(given) = given else { return Ok(None) };
         let id = ticket_id(&self.trackers, given)?;
-        let trackers = Arc::clone(&self.trackers);
-        let read = tokio::task::spawn_blocking(move || read_ticket(&trackers, id)).await;
-        let read = read.map_err(|why| unread(TrackerFault::Away(why.to_string())))??;
+        let tracker = Arc::clone(tracker_of(&self.trackers, &id)?);
+        let read = tickets::ask(tracker, move |tracker| read_ticket(tracker, id)).await;
+        let read = read.map_err(unread)??;
         read.map(deciding).map(Some)
     }
 }
 
-pub(super) fn person_facts(person: &Person) -> PersonFacts {
+pub(super) fn person_facts(
+    person: &Person,
+    mut shifts: BTreeMap<GroupName, UnixTime>,
+) -> PersonFacts {
+    // Who is in a group anyway is in it however the shift ends.
+    shifts.retain(|group, _| !person.groups.contains(group));
     PersonFacts {
         name: person.name.clone(),
         service: person.kind == PersonKind::Service,
         email: person.email.clone(),
         groups: person.groups.clone(),
-        shifts: BTreeMap::new(),
+        shifts,
     }
 }
 

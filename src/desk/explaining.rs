@@ -1,10 +1,13 @@
 //! `explain` and `catalog`: what a request would come to, and everything one could ask for. Nothing is
 //! decided for anybody and nothing written; what is said is what policy says at this moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::collect::{account_facts, own_name, person_facts, read_ticket, ticket_id, wanted};
+use super::around::Surroundings;
+use super::collect::{
+    account_facts, own_name, person_facts, read_ticket, ticket_id, tracker_of, wanted,
+};
 use super::holdings::not_enrolled;
 use super::locking::answer;
 use super::locks::{Lock, Locks};
@@ -52,16 +55,16 @@ pub struct Offered {
 
 /// When and whence a dry run is made.
 #[derive(Debug, Clone, Copy)]
-pub struct At {
+pub struct At<'a> {
     /// When.
     pub now: UnixTime,
     /// Whence.
     pub source: IpAddr,
+    /// What stands around it; `None` for a quiet moment.
+    pub around: Option<&'a Surroundings>,
 }
 
-/// Makes a dry run of a request for one account; `key` is the fingerprint that would be proved, `around`
-/// what stands around an account.
-#[expect(clippy::too_many_arguments, reason = "each is a fact of its own")]
+/// Makes a dry run of a request for one account; `key` is the fingerprint that would be proved.
 pub fn explain(
     deciding: &Deciding,
     locks: &Locks,
@@ -69,13 +72,11 @@ pub fn explain(
     key: Option<&str>,
     ask: &Ask,
     ticket: Option<&Ticket>,
-    at: At,
-    around: &dyn Fn(&Account) -> Around,
+    at: At<'_>,
 ) -> Result<Explained, Outcome> {
-    dry(deciding, locks, person, key, ask, ticket, at, around).map_err(answer)
+    dry(deciding, locks, person, key, ask, ticket, at).map_err(answer)
 }
 
-#[expect(clippy::too_many_arguments, reason = "those of `explain`")]
 fn dry(
     deciding: &Deciding,
     locks: &Locks,
@@ -83,8 +84,7 @@ fn dry(
     key: Option<&str>,
     ask: &Ask,
     ticket: Option<&Ticket>,
-    at: At,
-    around: &dyn Fn(&Account) -> Around,
+    at: At<'_>,
 ) -> Result<Explained, Stop> {
     let [target @ Target { place: Place::Host(_), .. }] = ask.targets.as_slice() else {
         let what = "one account is explained at a time".to_owned();
@@ -96,7 +96,6 @@ fn dry(
         ttl: ask.ttl,
         period: ask.period,
         offer: ask.offer.clone(),
-        around: around(&account),
         ..bare(person, account, at)
     };
     let all = wanted(deciding, std::slice::from_ref(target), &facts)?;
@@ -111,7 +110,7 @@ fn dry(
 }
 
 /// Everything a person could ask for.
-pub fn offered(deciding: &Deciding, person: &Person, at: At) -> Result<Vec<Offered>, Outcome> {
+pub fn offered(deciding: &Deciding, person: &Person, at: At<'_>) -> Result<Vec<Offered>, Outcome> {
     let hosts: Vec<(Account, BTreeSet<Login>)> = deciding
         .hosts
         .iter()
@@ -121,8 +120,7 @@ pub fn offered(deciding: &Deciding, person: &Person, at: At) -> Result<Vec<Offer
         })
         .collect();
     let Some((any, _)) = hosts.first() else { return Ok(Vec::new()) };
-    let around = Around { hours: deciding.policy.hours_at(at.now), ..Around::default() };
-    let facts = Facts { around, ..bare(person, any.clone(), at) };
+    let facts = bare(person, any.clone(), at);
     let entries = catalog(&deciding.policy, &facts, &hosts).map_err(|why| answer(broken(why)))?;
     let name = |at: usize| hosts.get(at).map(|(account, _)| account.host.to_string());
     let offered = entries.into_iter().map(|entry| Offered {
@@ -145,7 +143,8 @@ pub fn ticket(
     trackers: &Trackers,
     given: &TicketGiven,
 ) -> Result<Ticket, Outcome> {
-    let read = ticket_id(trackers, given).and_then(|id| read_ticket(trackers, id));
+    let read =
+        ticket_id(trackers, given).and_then(|id| read_ticket(&**tracker_of(trackers, &id)?, id));
     read.and_then(|read| read.map(deciding)).map_err(answer)
 }
 
@@ -160,12 +159,14 @@ pub fn person<'d>(deciding: &'d Deciding, name: &PersonName) -> Result<&'d Perso
 }
 
 /// What a dry run is made from, before anything was said.
-pub(super) fn bare(person: &Person, account: Account, at: At) -> Facts {
+pub(super) fn bare(person: &Person, account: Account, at: At<'_>) -> Facts {
+    let around = at.around.map_or_else(Around::default, |all| all.of(&account));
+    let shifts = at.around.map_or_else(BTreeMap::new, Surroundings::shifts);
     Facts {
         request: RequestId::from_random(0),
         now: at.now,
         source: at.source,
-        person: person_facts(person),
+        person: person_facts(person, shifts),
         account,
         ticket: None,
         reason: None,
@@ -174,7 +175,7 @@ pub(super) fn bare(person: &Person, account: Account, at: At) -> Facts {
         offer: None,
         deliveries: Vec::new(),
         within: None,
-        around: Around::default(),
+        around,
     }
 }
 
@@ -189,12 +190,12 @@ impl Desk {
         let person = self.here(&deciding, asker).map_err(answer)?;
         let ticket = self.ticket(&deciding, ask.ticket.as_ref()).await.map_err(answer)?;
         let key = fingerprint(&asker.key);
-        let at = self.at(asker);
-        let around = |account: &Account| self.around(&deciding, &person.name, account, at.now);
-        let locks =
-            self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).locks.clone();
-        let ticket = ticket.as_ref();
-        let done = explain(&deciding, &locks, person, Some(&key), ask, ticket, at, &around);
+        let surroundings =
+            self.surroundings(&deciding, person, self.clock.now()).map_err(answer)?;
+        let at = At { around: Some(&surroundings), ..self.at(asker) };
+        let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let done = explain(&deciding, &state.locks, person, Some(&key), ask, ticket.as_ref(), at);
+        drop(state);
         tracing::info!(person = %person.name, what = %Safe(&ask.account()), ok = done.is_ok(), "explained");
         done
     }
@@ -203,7 +204,18 @@ impl Desk {
     pub fn catalog(&self, asker: &Asker) -> Result<Vec<Offered>, Outcome> {
         let deciding = self.in_force.now();
         let person = self.here(&deciding, asker).map_err(answer)?;
-        offered(&deciding, person, self.at(asker))
+        self.offered(&deciding, person, asker)
+    }
+
+    /// The same at this moment.
+    pub(super) fn offered(
+        &self,
+        deciding: &Deciding,
+        person: &Person,
+        asker: &Asker,
+    ) -> Result<Vec<Offered>, Outcome> {
+        let surroundings = self.surroundings(deciding, person, self.clock.now()).map_err(answer)?;
+        offered(deciding, person, At { around: Some(&surroundings), ..self.at(asker) })
     }
 
     pub(super) fn here<'d>(
@@ -217,7 +229,8 @@ impl Desk {
         self.locked_out(&person.name, asker).map_or(Ok(person), Err)
     }
 
-    pub(super) fn at(&self, asker: &Asker) -> At {
-        At { now: self.clock.now(), source: asker.source.ip().to_canonical() }
+    fn at(&self, asker: &Asker) -> At<'static> {
+        let source = asker.source.ip().to_canonical();
+        At { now: self.clock.now(), source, around: None }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use super::collect::{self, Wanted, account_facts};
 use super::delivery::destination;
-use super::explaining::{Offered, offered};
+use super::explaining::Offered;
 use super::locking::answer;
 use super::outcome::{Issue, Issued, LiveGrant, Outcome, Reach, Status, To, Why};
 use super::request::{Asker, Place, Target, Want};
@@ -263,7 +263,7 @@ impl Desk {
         let deciding = self.in_force.now();
         let person = self.here(&deciding, asker).map_err(answer)?;
         let mut logins: HashMap<String, BTreeSet<String>> = HashMap::new();
-        for offered in offered(&deciding, person, self.at(asker))? {
+        for offered in self.offered(&deciding, person, asker)? {
             for (login, hosts) in offered.accounts {
                 for host in hosts {
                     logins.entry(host).or_default().insert(login.to_string());
@@ -307,7 +307,7 @@ impl Desk {
             let mut of = offered.accounts.iter().filter(|(name, _)| name == login);
             of.any(|(_, hosts)| hosts.iter().any(|name| name == host.name.as_str()))
         };
-        let offered = match offered(&deciding, person, self.at(asker)) {
+        let offered = match self.offered(&deciding, person, asker) {
             Ok(all) => all.iter().any(gives),
             Err(outcome) => return outcome,
         };

@@ -12,7 +12,7 @@ use crate::certificate::safe::Safe;
 use crate::certificate::time::{Span, UnixTime};
 use crate::config::hosts::{Host, Hosts, Principals};
 use crate::ledger::facts::{Granted, Header, LockChange};
-use crate::ledger::leaf::Leaf;
+use crate::ledger::leaf::{Kind, Leaf};
 use crate::ledger::store::{Row, Store, StoreError};
 use crate::ledger::tree::Hash;
 
@@ -146,7 +146,7 @@ impl Locks {
     pub fn rebuild(store: &Store) -> Result<Self, StoreError> {
         let mut locks = Self::default();
         let mut unread = None;
-        store.each_lock(|row| {
+        store.each_of(Kind::Lock, |row| {
             unread = locks.refold(&row).err();
             unread.is_none()
         })?;

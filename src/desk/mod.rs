@@ -17,6 +17,8 @@ mod collect;
 pub mod delivery;
 mod entries;
 pub mod explaining;
+pub mod freezes;
+pub mod freezing;
 mod granting;
 mod holdings;
 pub mod host_certificate;
@@ -29,6 +31,7 @@ pub mod locking;
 mod locking_tests;
 pub mod locks;
 pub mod outcome;
+pub mod past;
 mod permission;
 pub mod recent;
 pub mod reload;
@@ -47,6 +50,7 @@ use self::holdings::Held;
 use self::in_force::InForce;
 use self::kept::{Kept, Turns};
 use self::outcome::{Fault, Issued, Outcome, Refused, To};
+use self::past::Past;
 use self::request::{Ask, Asker, TicketGiven, Want, Which};
 use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
@@ -57,8 +61,9 @@ use crate::config::people::Person;
 use crate::decide::Delivery;
 use crate::decide::facts::{Account, Facts};
 use crate::ledger::record::{self, Ledger};
-use crate::ledger::store::Store;
 use crate::outside::clock::{Clock, Reading};
+use crate::outside::freeze_files::FreezeFiles;
+use crate::outside::on_call::OnCall;
 use crate::outside::tickets::Trackers;
 
 /// What the desk is made of.
@@ -69,6 +74,10 @@ pub struct Desk {
     pub ledger: Ledger,
     /// The fold.
     pub state: Arc<Mutex<State>>,
+    /// The folder of freezes, if there is one.
+    pub freeze_files: Option<FreezeFiles>,
+    /// Whose shift it is.
+    pub on_call: Arc<OnCall>,
     /// Where tickets are.
     pub trackers: Arc<Trackers>,
     /// The clock.
@@ -86,7 +95,7 @@ pub struct Desk {
     /// Who is at it.
     pub turns: Turns,
     /// The ledger, for what was given long ago.
-    pub past: Mutex<Store>,
+    pub past: Past,
 }
 
 /// How a request ends before there is a certificate.
@@ -236,13 +245,14 @@ impl Desk {
         // 2. The facts. The ticket is read at each issue; nothing is kept between two.
         let ways = ways(asker, ask)?;
         let ticket = self.ticket(deciding, given.as_ref()).await?;
+        let surroundings = self.surroundings(deciding, person, now)?;
         let facts = |account: Account| Facts {
             request: id.clone(),
             now,
             source: asker.source.ip().to_canonical(),
-            person: person_facts(person),
+            person: person_facts(person, surroundings.shifts()),
             within: live.and_then(|live| within(live, &account)),
-            around: self.around(deciding, &person.name, &account, now),
+            around: surroundings.of(&account),
             account,
             ticket: ticket.clone(),
             reason: reason.clone(),

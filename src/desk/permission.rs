@@ -66,10 +66,11 @@ impl Desk {
         if let Some(stop) = self.locked_out(&name, asker) {
             return (Err(stop), Some(name));
         }
+        let now = self.clock.now();
         let matter = Matter {
-            now: self.clock.now(),
+            now,
             source: asker.source.ip().to_canonical(),
-            person: person_facts(person),
+            person: person_facts(person, self.shifts(&deciding, person, now)),
             act,
         };
         let permitted = match permits(&deciding.policy, &matter) {

@@ -35,7 +35,7 @@ pub fn self_test(deciding: &Deciding, now: UnixTime) -> Result<usize, String> {
         let with = people.iter().cycle().skip(shift);
         accounts.iter().zip(with)
     });
-    let at = At { now, source: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+    let at = At { now, source: IpAddr::V4(Ipv4Addr::LOCALHOST), around: None };
     let mut decided = 0;
     for ((host, login), person) in pairs.take(PAIRS) {
         for ticket in [None, ticket(person)] {

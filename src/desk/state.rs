@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use serde::Deserialize;
 
+use super::freezes::Freezes;
 use super::limits::Counts;
 use super::locks::Locks;
 use super::outcome::{Last, LiveGrant};
@@ -32,6 +33,8 @@ const REFUSAL_SPAN: Span = Span::secs(3600);
 pub struct State {
     /// What is locked.
     pub locks: Locks,
+    /// What is frozen.
+    pub freezes: Freezes,
     /// What was issued of late.
     pub counts: Counts,
     /// What each person was given within the hour.
@@ -87,8 +90,10 @@ impl State {
             written.is_none_or(|header| header.time >= horizon)
         })?;
         // Read again rather than kept: a busy week has more entries than there is memory.
-        // A lock never ends by itself: all there ever were. Those of the last days come twice, in order.
-        let mut state = Self { locks: Locks::rebuild(store)?, ..Self::default() };
+        // A lock never ends by itself, nor need a freeze: all there ever were. Those of the last days come
+        // twice, in order.
+        let (locks, freezes) = (Locks::rebuild(store)?, Freezes::rebuild(store)?);
+        let mut state = Self { locks, freezes, ..Self::default() };
         let mut unread = None;
         store.each_from(from, |row| {
             unread = state.refold(&row).err();
@@ -143,14 +148,18 @@ impl State {
                     tracing::error!(index = entry.index, %why, "a lock that cannot be read");
                 }
             }
+            Kind::Freeze => {
+                if let Err(why) = self.freezes.fold(entry.facts) {
+                    tracing::error!(index = entry.index, %why, "a freeze that cannot be read");
+                }
+            }
             // Refusals are counted when they are decided, before they are committed: see `refused`.
             Kind::Refusal
             | Kind::Lost
             | Kind::Key
             | Kind::BreakGlass
             | Kind::HostCertificate
-            | Kind::End
-            | Kind::Freeze => {}
+            | Kind::End => {}
         }
     }
 
@@ -282,6 +291,7 @@ impl State {
             !grants.is_empty()
         });
         self.locks.forget(now);
+        self.freezes.forget(now);
         self.counts.forget(now);
         self.recent.forget(now);
         self.refusals.values_mut().for_each(|refusals| refusals.expire(now));

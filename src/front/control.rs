@@ -8,6 +8,7 @@
 //! {"outcome":"ok","said":["nothing has changed"]}
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::future::Future;
 use std::io;
@@ -22,6 +23,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::certificate::names::{FreezeName, TagName};
 use crate::desk::reload::Change;
 use crate::host::sign::HostCertificate;
 use crate::ledger::facts::Author;
@@ -50,6 +52,22 @@ pub enum Order {
         /// Why.
         reason: String,
     },
+    /// Set a freeze, or lift one.
+    Freeze {
+        /// Its name.
+        name: FreezeName,
+        /// Whether it is lifted.
+        lifting: bool,
+        /// The tags whose hosts it is over; none for every host.
+        tags: BTreeSet<TagName>,
+        /// How many seconds it stands, if it is to end by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<u64>,
+        /// Why.
+        reason: String,
+    },
+    /// Say what is frozen; the artefact is the list.
+    Freezes,
 }
 
 /// How an order ended.

@@ -9,9 +9,11 @@ use super::client::Block;
 use super::control::{Answer, Order, Orders};
 use super::{Caller, Command, Reply, reply, verbs};
 use crate::certificate::names::PersonName;
+use crate::certificate::time::Span;
 use crate::config::ca::Ca;
 use crate::config::trust::Trust;
 use crate::desk::Desk;
+use crate::desk::freezing::FreezeAsk;
 use crate::desk::journal;
 use crate::desk::locking::LockAsk;
 use crate::desk::outcome::Outcome;
@@ -39,6 +41,17 @@ impl Orders for Counter {
             Order::Lock { target, lifting, reason } => {
                 self.lock_by_operator(author, &target, lifting, &reason).await
             }
+            Order::Freeze { name, lifting, tags, seconds, reason } => {
+                let period = seconds.map(Span::secs);
+                match reason.parse() {
+                    Ok(reason) => {
+                        let ask = FreezeAsk { name, lifting, tags, period, reason };
+                        reply::freezes::by_operator(self.desk.freeze_by_operator(author, ask).await)
+                    }
+                    Err(why) => Answer::refused(format!("--reason: {why}")),
+                }
+            }
+            Order::Freezes => reply::freezes::for_operator(self.desk.freezes_for_operator()),
             Order::Reload { change } => self.reload(By { author: Some(author), change }).await,
             Order::HostCertificate { says } => {
                 let recorded = self.desk.record_host_certificate(&says, &self.trust).await;
@@ -149,6 +162,14 @@ impl super::Commands for Counter {
             },
             verbs::Verb::Locks => match self.desk.locks(&asker) {
                 Ok(locks) => reply::locks::listed(&locks, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
+            verbs::Verb::Freeze(ask) => match self.desk.freeze(&asker, ask).await {
+                Ok(changed) => reply::freezes::changed(&changed, line.json),
+                Err(outcome) => reply::outcome(&outcome, line.json),
+            },
+            verbs::Verb::Freezes => match self.desk.freezes(&asker) {
+                Ok(freezes) => reply::freezes::listed(&freezes, line.json),
                 Err(outcome) => reply::outcome(&outcome, line.json),
             },
             verbs::Verb::Audit(asked) => {

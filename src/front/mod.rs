@@ -35,6 +35,7 @@ mod stories;
 mod tests;
 pub mod verbs;
 mod visit;
+pub mod webhook;
 mod wire;
 
 use std::future::Future;

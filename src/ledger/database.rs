@@ -70,7 +70,9 @@ impl Store {
         db.pragma_update(None, "application_id", APPLICATION)?;
         db.pragma_update(None, "user_version", VERSION)?;
         db.execute_batch(SCHEMA)?;
-        db.execute(LOCK_INDEX, [])?;
+        for (_, index) in INDEXES {
+            db.execute(index, [])?;
+        }
         Self { db }.catch_up()
     }
 
@@ -87,9 +89,11 @@ impl Store {
                 "SQLite runs with synchronous={level}, journal_mode={mode}, needs 2 and wal"
             )));
         }
-        let index = "SELECT count(*) FROM sqlite_schema WHERE name = 'lock_entry'";
-        if store.db.query_row(index, [], |row| row.get::<_, i64>(0))? == 0 {
-            store.db.execute(LOCK_INDEX, [])?;
+        for (name, index) in INDEXES {
+            let there = "SELECT count(*) FROM sqlite_schema WHERE name = ?1";
+            if store.db.query_row(there, [name], |row| row.get::<_, i64>(0))? == 0 {
+                store.db.execute(index, [])?;
+            }
         }
         store.catch_up()?;
         // The log's name: SQLite syncs the folder and does not look what came of it.
@@ -132,12 +136,13 @@ impl Store {
         };
         let blank = Connection::open_in_memory()?;
         blank.execute_batch(SCHEMA)?;
-        let later = || TABLES.iter().map(|(_, sql)| *sql).chain([LOCK_INDEX]);
+        let later = || TABLES.iter().chain(&INDEXES).map(|(_, sql)| *sql);
         for sql in later() {
             blank.execute(sql, [])?;
         }
         let (ours, theirs) = (names(&blank)?, names(&self.db)?);
-        // A ledger from before there were locks, or a history, lacks these until it is opened to be written.
+        // A ledger from before there were locks, freezes or a history lacks these until it is opened to be
+        // written.
         let early =
             |one: &(String, String)| later().any(|sql| sql == one.1) && !theirs.contains(one);
         match ours.symmetric_difference(&theirs).find(|one| !early(one)) {
@@ -211,6 +216,12 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// A start reads every lock there ever was, and nothing else of so long ago.
-const LOCK_INDEX: &str =
-    "CREATE INDEX lock_entry ON entry (idx) WHERE leaf GLOB 'hallpass.v1 lock*'";
+/// A start reads every lock and every freeze there ever was, and nothing else of so long ago: an index
+/// for each kind, by name.
+const INDEXES: [(&str, &str); 2] = [
+    ("lock_entry", "CREATE INDEX lock_entry ON entry (idx) WHERE leaf GLOB 'hallpass.v1 lock*'"),
+    (
+        "freeze_entry",
+        "CREATE INDEX freeze_entry ON entry (idx) WHERE leaf GLOB 'hallpass.v1 freeze*'",
+    ),
+];

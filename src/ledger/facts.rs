@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::leaf::Kind;
 use super::tree::{Hash, base64, unbase64};
 use crate::certificate::cidr::Cidr;
-use crate::certificate::names::{OfferId, PersonName, Principal, RequestId};
+use crate::certificate::names::{FreezeName, OfferId, PersonName, Principal, RequestId, TagName};
 use crate::certificate::time::UnixTime;
 
 /// The most bytes the facts of one entry may have.
@@ -279,16 +279,55 @@ pub struct LockChange {
 impl LockChange {
     /// Who did it, in words: `ana`, `operator root`.
     pub fn who(&self) -> String {
-        match (&self.person, &self.operator) {
-            (Some(person), _) => person.to_string(),
-            (None, Some(Author { user: Some(user), claims: None, .. })) => {
-                format!("operator {user}")
-            }
-            (None, Some(Author { user: Some(user), claims: Some(name), .. })) => {
-                format!("operator {user} for {name}")
-            }
-            (None, Some(Author { uid, .. })) => format!("operator {uid}"),
-            (None, None) => "nobody".to_owned(),
+        who(self.person.as_ref(), self.operator.as_ref())
+    }
+}
+
+/// Who did something, in words.
+fn who(person: Option<&PersonName>, operator: Option<&Author>) -> String {
+    match (person, operator) {
+        (Some(person), _) => person.to_string(),
+        (None, Some(Author { user: Some(user), claims: None, .. })) => format!("operator {user}"),
+        (None, Some(Author { user: Some(user), claims: Some(name), .. })) => {
+            format!("operator {user} for {name}")
+        }
+        (None, Some(Author { uid, .. })) => format!("operator {uid}"),
+        (None, None) => "nobody".to_owned(),
+    }
+}
+
+/// The facts of a `freeze`: a freeze stands from here on, or is lifted. What it stops is the policy's to
+/// say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeChange {
+    /// Its name.
+    pub name: FreezeName,
+    /// Whether it stands from here on.
+    pub frozen: bool,
+    /// The tags whose hosts it is over; none for every host.
+    pub tags: BTreeSet<TagName>,
+    /// When it ends by itself, if it does.
+    pub until: Option<UnixTime>,
+    /// Who did it over SSH.
+    pub person: Option<PersonName>,
+    /// The fingerprint of the key that was proved, where it was over SSH.
+    pub key: Option<String>,
+    /// Where the connection came from.
+    pub source: Option<String>,
+    /// Who did it on the CA's machine.
+    pub operator: Option<Author>,
+    /// The webhook that did it, by its name in `ca.toml`.
+    pub webhook: Option<String>,
+    /// Why, as typed or sent.
+    pub reason: String,
+}
+
+impl FreezeChange {
+    /// Who did it, in words: `ana`, `operator root`, `webhook alerts`.
+    pub fn who(&self) -> String {
+        match &self.webhook {
+            Some(name) => format!("webhook {name}"),
+            None => who(self.person.as_ref(), self.operator.as_ref()),
         }
     }
 }

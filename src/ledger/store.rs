@@ -9,6 +9,7 @@ pub use super::database::Lock;
 use super::edge::{HEIGHT, TILE, Tile};
 use super::facts::Header;
 use super::leaf::{Kind, Leaf};
+
 use super::tree::{Hash, Nodes};
 use crate::certificate::time::UnixTime;
 use crate::fault_point;
@@ -199,12 +200,18 @@ impl Store {
         Ok(())
     }
 
-    /// Reads every entry of kind `lock` by rising index, until `visit` says false. Cheap however long
-    /// the ledger is: an index has these entries alone.
-    pub fn each_lock(&self, mut visit: impl FnMut(Row) -> bool) -> Result<(), StoreError> {
-        let mut select = self.db.prepare_cached(
-            "SELECT idx, leaf, tbs, facts FROM entry WHERE leaf GLOB 'hallpass.v1 lock*' ORDER BY idx",
-        )?;
+    /// Reads every entry of a kind that is indexed, [`Kind::Lock`] or [`Kind::Freeze`], by rising index,
+    /// until `visit` says false. Cheap however long the ledger is: an index has these entries alone.
+    pub fn each_of(
+        &self,
+        kind: Kind,
+        mut visit: impl FnMut(Row) -> bool,
+    ) -> Result<(), StoreError> {
+        // The words of the index, or SQLite would not use it.
+        let word = kind.word();
+        let mut select = self.db.prepare_cached(&format!(
+            "SELECT idx, leaf, tbs, facts FROM entry WHERE leaf GLOB 'hallpass.v1 {word}*' ORDER BY idx",
+        ))?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
             if !visit(read(row)?) {

@@ -4,7 +4,11 @@
 pub mod agent;
 #[cfg(feature = "desk")]
 pub mod clock;
+#[cfg(feature = "desk")]
+pub mod freeze_files;
 pub mod manager;
+#[cfg(feature = "desk")]
+pub mod on_call;
 #[cfg(feature = "desk")]
 pub mod tickets;
 #[cfg(feature = "desk")]

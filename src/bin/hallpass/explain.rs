@@ -6,12 +6,10 @@ use std::path::Path;
 use hallpass::certificate::names::{PersonName, Reason, TicketId};
 use hallpass::certificate::time::{Span, UnixTime};
 use hallpass::config::Config;
-use hallpass::decide::facts::{Account, Around};
-use hallpass::desk::around::history;
+use hallpass::desk::around::Surroundings;
 use hallpass::desk::explaining::{At, explain, person, ticket};
 use hallpass::desk::locks::Locks;
 use hallpass::desk::outcome::Outcome;
-use hallpass::desk::recent::Recent;
 use hallpass::desk::request::{Ask, TicketGiven};
 use hallpass::front::{reply, verbs};
 use hallpass::ledger::store::Store;
@@ -37,14 +35,15 @@ pub(crate) fn run(path: &Path, question: Question) -> Result<(), Stop> {
     let Config { ca, deciding, .. } = Config::load(path)?;
     let target =
         verbs::account(&question.account).map_err(|(what, hint)| format!("{what}; {hint}"))?;
-    let past = Store::open_to_read(&ca.ledger.database)?;
-    let locks = Locks::rebuild(&past)?;
-    let trackers = Trackers::open(&ca.tracker);
+    let store = Store::open_to_read(&ca.ledger.database)?;
+    let locks = Locks::rebuild(&store)?;
+    let now = question.at.unwrap_or_else(|| SystemClock.now());
+    let trackers = Trackers::open(&ca.tracker)?;
     let at = At {
-        now: question.at.unwrap_or_else(|| SystemClock.now()),
+        now,
         source: question.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        around: None,
     };
-    let recent = Recent::read(&past, at.now)?;
     let ask = Ask {
         reason: question.reason,
         period: question.period,
@@ -56,12 +55,9 @@ pub(crate) fn run(path: &Path, question: Question) -> Result<(), Stop> {
             Some(id) => Some(ticket(&deciding, &trackers, &TicketGiven::Id(id.clone()))?),
             None => None,
         };
-        let around = |account: &Account| Around {
-            hours: deciding.policy.hours_at(at.now),
-            history: history(&past, &recent, &who.name, account, at.now),
-            ..Around::default()
-        };
-        explain(&deciding, &locks, who, None, &ask, ticket.as_ref(), at, &around)
+        let around = Surroundings::read(&ca, &store, &deciding, who, now)?;
+        let at = At { around: Some(&around), ..at };
+        explain(&deciding, &locks, who, None, &ask, ticket.as_ref(), at)
     });
     let (reply, stop) = match explained {
         Ok(one) => (reply::explain::explained(&one, question.json), None),

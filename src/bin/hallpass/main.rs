@@ -4,6 +4,7 @@ mod audit;
 mod control;
 mod engineer;
 mod explain;
+mod freezes;
 mod health;
 mod host;
 mod import;
@@ -13,8 +14,10 @@ mod locks;
 mod operate;
 mod recover;
 mod serve;
+mod ticket;
 mod words;
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -22,9 +25,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use hallpass::config::edit::{NewHost, NewPerson};
+use hallpass::desk::freezing::FreezeAsk;
 use hallpass::desk::locks::Target;
 
-use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
+use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, TicketVerb, Verb};
 
 /// What ends a command: the text for the operator, and the exit status.
 enum Stop {
@@ -74,9 +78,22 @@ fn main() -> ExitCode {
             let (at, question) = words.question();
             explain::run(&at.config, question)
         }
+        Verb::Ticket(TicketVerb::Test { id, json, at }) => ticket::test(&at.config, &id, json),
+        Verb::Ticket(TicketVerb::Presets { name }) => ticket::presets(name.as_deref()),
         Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
         Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
         Verb::Locks(at) => locks::list(&at.config),
+        Verb::Freeze { name, tag, period, reason, at } => {
+            let tags = tag.into_iter().collect();
+            let ask = FreezeAsk { name, lifting: false, tags, period, reason };
+            freezes::change(&at.config, ask)
+        }
+        Verb::Thaw { name, reason, at } => {
+            let tags = BTreeSet::new();
+            let ask = FreezeAsk { name, lifting: true, tags, period: None, reason };
+            freezes::change(&at.config, ask)
+        }
+        Verb::Freezes(at) => freezes::list(&at.config),
         Verb::Person(PersonVerb::Disable { name, reason, at }) => {
             locks::lock(&at.config, Target::Person(name), reason, false)
         }

@@ -2,22 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
-use hallpass::certificate::time::Span;
+use hallpass::certificate::time::{Span, UnixTime};
 use hallpass::config::ca::Ca;
 use hallpass::config::edit::{NewHost, NewPerson, add_host, add_person};
+use hallpass::config::hours::Zones;
 use hallpass::config::init::{Init, init};
 use hallpass::config::trust::{Part, Trust};
-use hallpass::config::{Config, ConfigError};
+use hallpass::config::{Config, ConfigError, Deciding};
 use hallpass::desk::self_test::self_test;
 use hallpass::ledger::reserve;
 use hallpass::ledger::store::Store;
 use hallpass::outside::clock::{Clock as _, SystemClock};
+use hallpass::outside::freeze_files::FreezeFiles;
+use hallpass::outside::on_call::{OnCall, Standing};
 use hallpass::signer::key::{self, read_secret};
 use hallpass::signer::limits::SignerConfig;
 use hallpass::signer::mark;
 
 use crate::words::{InitWords, TrustWords};
-use crate::{Stop, count, print, say};
+use crate::{Stop, count, print, say, ticket};
 
 /// First trust in one line: what a client pins, and what two people compare on the telephone.
 fn first_trust(ca: &Ca) -> Result<(), ConfigError> {
@@ -60,15 +63,43 @@ pub(crate) fn check(path: &Path) -> Result<(), Stop> {
             offer.terms().period
         ));
     }
+    if ca.files.hours.is_some() {
+        let (hours, zones) = (policy.hours().len(), Zones::here());
+        say(&format!("{}, by the rules in {zones}", count(hours, "named hour", "named hours")));
+    }
     for path in &deciding.unread {
         say(&format!("{} is not read: it ends in neither .toml nor .json", path.display()));
     }
-    self_test(deciding, SystemClock.now())?;
+    let now = SystemClock.now();
+    self_test(deciding, now)?;
+    check_around(ca, deciding, now)?;
     check_secrets(ca)?;
     check_disk(ca)?;
     warn_of_emergency_key(ca);
     first_trust(ca)?;
     say("everything is understood");
+    Ok(())
+}
+
+/// Whose shift it is, and what is frozen by files.
+fn check_around(ca: &Ca, deciding: &Deciding, now: UnixTime) -> Result<(), Stop> {
+    let on_call = OnCall::open(&ca.on_call);
+    on_call.refresh(now);
+    for Standing { group, now, fault } in on_call.standing(&deciding.people, now) {
+        if let Some(why) = fault {
+            return Err(Stop::Failed(format!("on call {group}: {why}")));
+        }
+        let all = now.iter().map(|(person, until)| format!("{person} until {until}"));
+        let all = all.collect::<Vec<_>>().join(", ");
+        say(&format!("on call {group}: {}", if all.is_empty() { "nobody" } else { &all }));
+    }
+    if let Some(folder) = ca.freezes.clone().map(FreezeFiles::new) {
+        let freezes = folder.read(now).map_err(|why| Stop::Failed(why.to_string()))?;
+        freezes.iter().filter(|one| one.stands(now)).for_each(|one| say(&format!("frozen: {one}")));
+    }
+    if let Some(webhook) = &ca.webhook {
+        webhook.from.iter().try_for_each(|one| read_secret(&one.token).map(drop))?;
+    }
     Ok(())
 }
 
@@ -84,14 +115,7 @@ fn check_secrets(ca: &Ca) -> Result<(), Stop> {
         let mark = signer.mark_file();
         mark::read(&mark).map_err(|why| format!("{}: {why}", mark.display()))?;
     }
-    match ca.tracker.iter().find(|tracker| !tracker.path.is_dir()) {
-        Some(tracker) => Err(Stop::Failed(format!(
-            "tracker {}: {} is not a folder",
-            tracker.name,
-            tracker.path.display()
-        ))),
-        None => Ok(()),
-    }
+    ticket::check(ca)
 }
 
 /// How much room there is, and how long it lasts at the pace of the last day.

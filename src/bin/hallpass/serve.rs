@@ -17,19 +17,23 @@ use hallpass::config::{Config, Deciding};
 use hallpass::desk::Desk;
 use hallpass::desk::in_force::InForce;
 use hallpass::desk::locking::guard;
+use hallpass::desk::past::Past;
 use hallpass::desk::reload::By;
 use hallpass::desk::self_test::self_test;
 use hallpass::desk::state::State;
 use hallpass::front::audit::Audits;
 use hallpass::front::control::{Answer, Control};
 use hallpass::front::counter::Counter;
+use hallpass::front::webhook::Webhooks;
 use hallpass::front::{self, Listener};
 use hallpass::ledger::note::{NoteKey, SignatureType};
 use hallpass::ledger::record::{Committed, Ledger, Setup};
 use hallpass::ledger::reserve::Reserve;
 use hallpass::ledger::store::{Lock, Store};
 use hallpass::outside::clock::{Clock, SystemClock};
+use hallpass::outside::freeze_files::FreezeFiles;
 use hallpass::outside::manager::Manager;
+use hallpass::outside::on_call::OnCall;
 use hallpass::outside::tickets::Trackers;
 use hallpass::outside::watch::Watch;
 use hallpass::signer::client::Signer;
@@ -63,6 +67,10 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
             format!("{}: {why}; does another hallpass serve there?", listen.join(", "))
         })?;
         let audits = Audits::new(Auditor::new(&ca, &trust, None)?);
+        let webhooks = match &ca.webhook {
+            Some(config) => Some(Webhooks::bind(config).await?),
+            None => None,
+        };
         let (desk, writer) = open_desk(&ca, &trust, deciding)?;
         let socket = ca.control_socket();
         let control = Control::bind(&socket)
@@ -74,6 +82,10 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         }
         desk.desk.record_start(&ca, &read).await?;
         drop(read);
+        read_shifts(&desk).await;
+        if let Some(webhooks) = webhooks {
+            tokio::spawn(webhooks.run(Arc::clone(&desk)));
+        }
         tokio::spawn(control.run(Arc::clone(&desk)));
         tokio::spawn(reload_on_signal(Arc::clone(&desk)));
         let tended = Arc::clone(&desk);
@@ -173,16 +185,18 @@ fn open_desk(
         watch.saw(state.newest());
     });
     let (ledger, writer) = Ledger::open(setup, fold)?;
-    let trackers = Arc::new(Trackers::open(&ca.tracker));
+    let trackers = Arc::new(Trackers::open(&ca.tracker)?);
     let node = ca.name.to_string();
     let host_cas = trust.host_cas()?;
     let kept = Mutex::default();
-    let past = Mutex::new(Store::open_to_read(&ca.ledger.database)?);
+    let past = Past::open(&ca.ledger.database)?;
     let desk = Desk {
         in_force,
         ledger,
         state,
         trackers,
+        freeze_files: ca.freezes.clone().map(FreezeFiles::new),
+        on_call: Arc::new(OnCall::open(&ca.on_call)),
         clock,
         node,
         user_ca,
@@ -242,6 +256,25 @@ async fn tell_standing(desk: Arc<Counter>, file: PathBuf, first: oneshot::Sender
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Reads whose shift it is, now and again and again.
+async fn read_shifts(counter: &Arc<Counter>) {
+    if counter.desk.on_call.is_empty() {
+        return;
+    }
+    let of = |counter: &Arc<Counter>| {
+        let (on_call, now) = (Arc::clone(&counter.desk.on_call), counter.desk.clock.now());
+        tokio::task::spawn_blocking(move || on_call.refresh(now))
+    };
+    of(counter).await.ok();
+    let counter = Arc::clone(counter);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            of(&counter).await.ok();
+        }
+    });
 }
 
 /// The journal: JSON lines on stderr.

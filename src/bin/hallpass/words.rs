@@ -9,7 +9,7 @@ use crate::audit::AuditVerb;
 use crate::engineer::{EnsureWords, SshWords};
 use crate::explain::Question;
 use hallpass::certificate::names::{
-    GroupName, HostName, Login, PersonName, Reason, TagName, TicketId,
+    FreezeName, GroupName, HostName, Login, PersonName, Reason, TagName, TicketId,
 };
 use hallpass::certificate::time::{Span, UnixTime};
 use hallpass::desk::locks::Target;
@@ -58,6 +58,9 @@ pub(crate) enum Verb {
     Host(HostVerb),
     /// Say what a request of somebody's would come to, and what each offer misses; nothing is written
     Explain(ExplainWords),
+    /// Try out how a tracker is configured, or print how known ones are
+    #[command(subcommand)]
+    Ticket(TicketVerb),
     /// Stop every certificate for a person, by a key, on a host, on a tag's hosts, or all of them
     Lock {
         /// PERSON, host:NAME, tag:NAME, key:SHA256:... or everything
@@ -80,6 +83,34 @@ pub(crate) enum Verb {
     },
     /// Say what is locked, by whom, when and why
     Locks(At),
+    /// Say to policy that the moment is not an ordinary one, for everything or for some tags
+    Freeze {
+        /// What it is called
+        name: FreezeName,
+        /// A tag whose hosts it is over (repeat); none for every host
+        #[arg(long, value_name = "TAG")]
+        tag: Vec<TagName>,
+        /// How long it stands, if it is to end by itself
+        #[arg(long = "for", value_name = "4h")]
+        period: Option<Span>,
+        /// Why: everybody who is stopped is told
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Lift a freeze, whoever set it
+    Thaw {
+        /// Its name
+        name: FreezeName,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Say what is frozen, by whom, since and until when, and why
+    Freezes(At),
     /// Print public keys
     Trust(TrustWords),
     /// Print known_hosts lines for the door and all hosts
@@ -114,6 +145,25 @@ pub(crate) enum Verb {
         dir: PathBuf,
         #[command(flatten)]
         at: At,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TicketVerb {
+    /// Read a ticket, and say what was asked, what was found and what was understood
+    Test {
+        /// The ticket: its id, or its address
+        id: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// List the trackers that are known, or print one's mapping
+    Presets {
+        /// Which
+        name: Option<String>,
     },
 }
 

@@ -26,6 +26,8 @@ host and account; without one the certificate for your own key is printed on std
   explain LOGIN@HOST [TICKET]   what would decide, and what each other offer misses
   lock, unlock PERSON --reason TEXT    or host:H, tag:T, key:SHA256:..., everything
   locks                         what is locked, of what you may lock or unlock
+  freeze NAME [--tag T] [--for 4h] --reason TEXT, thaw NAME, freezes
+                                a freeze set, lifted; those that stand
   audit search|show             who got in where, when and why, for those whom policy lets
   trust [--user] [--bare] [--host] [--ledger]
                                 public keys for servers, clients and verifiers
@@ -157,6 +159,29 @@ Lifts a lock by the name under which it was set. It takes more than to lock: pol
         "audit" => Some(super::audit::HELP),
         "locks" => Some(
             "usage: ssh ca locks [--json]\n\nWhat is locked, of what you may lock or unlock.\n\n  ssh ca locks\n",
+        ),
+        "freeze" => Some(
+            "\
+usage: ssh ca freeze NAME [--tag TAG]... [--for 4h] --reason TEXT [--json]
+
+Says that the moment is not an ordinary one: for everything, or for the hosts of some tags. What that
+stops, and what goes on, is the policy's to say; a lock stops without exception. It stands until it is
+lifted by its name, or for as long as --for says. Set again it is replaced.
+
+  ssh ca freeze black-friday --tag prod --for 72h --reason \"'the busiest days of the year'\"
+",
+        ),
+        "thaw" => Some(
+            "\
+usage: ssh ca thaw NAME --reason TEXT [--json]
+
+Lifts a freeze by its name. One that is a file on the CA's machine is lifted by removing the file.
+
+  ssh ca thaw black-friday --reason \"'it is over'\"
+",
+        ),
+        "freezes" => Some(
+            "usage: ssh ca freezes [--json]\n\nThe freezes that stand: over what, since when, by whom, until when and why.\n\n  ssh ca freezes\n",
         ),
         "host" => Some(super::host::HELP),
         "known-hosts" => Some(super::host::KNOWN_HOSTS_HELP),

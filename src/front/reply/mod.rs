@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod ensured;
 pub mod explain;
+pub mod freezes;
 mod help;
 pub mod host;
 mod issued;

@@ -2,6 +2,7 @@
 //! usage error with one hint.
 
 mod audit;
+mod freeze;
 pub mod host;
 mod lock;
 mod mistakes;
@@ -17,6 +18,7 @@ use crate::audit::words::AuditWords;
 use crate::certificate::names::RequestId;
 use crate::certificate::safe::Safe;
 use crate::config::trust::Part;
+use crate::desk::freezing::FreezeAsk;
 use crate::desk::locking::LockAsk;
 use crate::desk::request::{Ask, Target, Want};
 
@@ -50,6 +52,10 @@ pub enum Verb {
     Lock(LockAsk),
     /// What is locked.
     Locks,
+    /// A freeze set or lifted.
+    Freeze(FreezeAsk),
+    /// What is frozen.
+    Freezes,
     /// What the ledger says.
     Audit(AuditWords),
     /// Public keys for servers, clients and verifiers.
@@ -83,7 +89,7 @@ pub struct Usage {
 }
 
 /// The verbs, for help and for the nearest one.
-pub const VERBS: [&str; 18] = [
+pub const VERBS: [&str; 21] = [
     "request",
     "renew",
     "ensure",
@@ -97,6 +103,9 @@ pub const VERBS: [&str; 18] = [
     "lock",
     "unlock",
     "locks",
+    "freeze",
+    "thaw",
+    "freezes",
     "audit",
     "trust",
     "host",
@@ -138,6 +147,9 @@ enum Typed {
     Lock(lock::LockWords),
     Unlock(lock::LockWords),
     Locks,
+    Freeze(freeze::FreezeWords),
+    Thaw(freeze::FreezeWords),
+    Freezes,
     #[command(subcommand)]
     Audit(AuditWords),
     Trust(TrustWords),
@@ -233,6 +245,9 @@ fn words_to_line(mut words: Vec<String>, at_hand: Option<&str>) -> Result<Line, 
         Some(Typed::Lock(words)) => Verb::Lock(lock::ask(words, false).map_err(wrong)?),
         Some(Typed::Unlock(words)) => Verb::Lock(lock::ask(words, true).map_err(wrong)?),
         Some(Typed::Locks) => Verb::Locks,
+        Some(Typed::Freeze(words)) => Verb::Freeze(freeze::ask(words, false).map_err(wrong)?),
+        Some(Typed::Thaw(words)) => Verb::Freeze(freeze::ask(words, true).map_err(wrong)?),
+        Some(Typed::Freezes) => Verb::Freezes,
         Some(Typed::Audit(words)) => Verb::Audit(words),
         Some(Typed::Trust(words)) => Verb::Trust(parts(&words)),
         Some(Typed::Host(words)) => Verb::Give(host::give(words).map_err(|what| Usage {

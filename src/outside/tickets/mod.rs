@@ -1,18 +1,37 @@
 //! Tickets, wherever they are kept: one small trait, a file for each kind of tracker, and the rule that
 //! says which tracker an id belongs to.
 
+mod command;
+mod command_pipes;
+#[cfg(test)]
+mod command_tests;
 mod folder;
+mod guard;
+mod http;
+mod http_client;
+pub(in crate::outside) mod http_connect;
+#[cfg(test)]
+mod http_tests;
+mod http_ticket;
+mod json;
+mod trial;
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use self::command::CommandTracker;
+use self::guard::Guarded;
+use self::http::HttpTracker;
 use crate::certificate::names::TicketId;
 use crate::config::ticket_id::TicketPattern;
 use crate::config::ticket_url::TicketUrl;
-use crate::config::tracker::{Tracker as Configured, TrackerKind};
+use crate::config::tracker::{Occasion, Tracker as Configured, TrackerKind};
 use crate::decide::facts::{TicketState, Window};
 
 pub use self::folder::FolderTracker;
+pub use self::guard::Seated;
+pub use self::trial::{Exchange, Found, Steps, Trial};
 
 /// Where tickets are kept.
 ///
@@ -25,6 +44,11 @@ pub trait Tracker: Send + Sync {
     /// Reads a ticket. An error is never a yes: whoever asked may try again.
     fn read(&self, id: &TicketId) -> Result<Answer, TrackerFault>;
 
+    /// The same as a trial, with what was done on the way.
+    fn try_out(&self, id: &TicketId) -> Trial {
+        Trial { steps: Steps::default(), answer: self.read(id), remedy: None }
+    }
+
     /// The ids of open tickets that are assigned to somebody by this alias, a few at most; `None` where
     /// the tracker cannot be asked. Only for a hint: each ticket is read before anything is made of it.
     fn open_of(&self, _assignee: &str) -> Result<Option<Vec<TicketId>>, TrackerFault> {
@@ -36,11 +60,33 @@ pub trait Tracker: Send + Sync {
         false
     }
 
+    /// Whether they are on this occasion.
+    fn takes_comments_on(&self, _occasion: Occasion) -> bool {
+        self.takes_comments()
+    }
+
     /// Writes a comment to a ticket. Where the answer was lost it may be there all the same, and a second
     /// try writes it again.
     fn comment(&self, _id: &TicketId, _text: &str) -> Result<(), TrackerFault> {
         Err(TrackerFault::Unreadable("this tracker takes no comments".to_owned()))
     }
+
+    /// Waits for a place among the calls that the tracker takes at a time, and holds no thread meanwhile.
+    /// What it gives is the tracker for one call, whose deadline has begun.
+    fn seat(&self) -> Pin<Box<dyn Future<Output = Result<Seated, TrackerFault>> + Send + '_>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+/// Asks a tracker from the runtime: only who has a place takes a thread, so that a slow tracker's crowd
+/// leaves the threads to others.
+pub async fn ask<T: Send + 'static>(
+    tracker: Arc<dyn Tracker>,
+    question: impl FnOnce(&dyn Tracker) -> T + Send + 'static,
+) -> Result<T, TrackerFault> {
+    let seated = tracker.seat().await?.unwrap_or_else(|| Arc::clone(&tracker));
+    let asked = tokio::task::spawn_blocking(move || question(&*seated)).await;
+    asked.map_err(|why| TrackerFault::Away(why.to_string()))
 }
 
 /// What a tracker says of an id.
@@ -125,18 +171,27 @@ struct Route {
 }
 
 impl Trackers {
-    /// Puts together what `ca.toml` says.
-    pub fn open(configured: &[Configured]) -> Self {
-        let route = |one: &Configured| Route {
-            ids: one.ids.clone(),
-            url: one.url.clone(),
-            tracker: match one.kind {
-                TrackerKind::Folder => {
-                    Arc::new(FolderTracker::new(one.name.as_str(), one.path.clone()))
+    /// Puts together what `ca.toml` says; the files with secrets must be there.
+    pub fn open(configured: &[Configured]) -> Result<Self, String> {
+        let route = |one: &Configured| {
+            let tracker: Arc<dyn Tracker> = match &one.kind {
+                TrackerKind::Folder(path) => {
+                    Arc::new(FolderTracker::new(one.name.as_str(), path.clone()))
                 }
-            },
+                TrackerKind::Http(http) => {
+                    let open = HttpTracker::open(http, &one.ids);
+                    let calls = open.map_err(|why| format!("tracker {}: {why}", one.name))?;
+                    Arc::new(Guarded::new(one.name.as_str(), http.limits, Arc::new(calls)))
+                }
+                TrackerKind::Command(command) => {
+                    let open = CommandTracker::open(one.name.as_str(), command);
+                    let calls = open.map_err(|why| format!("tracker {}: {why}", one.name))?;
+                    Arc::new(Guarded::new(one.name.as_str(), command.limits, Arc::new(calls)))
+                }
+            };
+            Ok(Route { ids: one.ids.clone(), url: one.url.clone(), tracker })
         };
-        Self(configured.iter().map(route).collect())
+        configured.iter().map(route).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether there is none.
