@@ -245,7 +245,11 @@ fn a_file_of_signers_that_is_not_one_is_told() {
     with_signers(dir.path());
     let check = || run(hallpass().args(["check", "--config"]).arg(dir.path().join("ca/ca.toml")));
     for (from, to, why) in [
-        ("\"policy_signers\"", "\"deployed/policy_signers\"", "lies in ca.toml's own folder"),
+        (
+            "\npolicy_signers = \"policy_signers\"",
+            "\npolicy_signers = \"deployed/policy_signers\"",
+            "lies in ca.toml's own folder",
+        ),
         ("\"deployed/policy_signers\"", "\"/etc/policy_signers\"", "lies in ca.toml's own folder"),
         ("\"/etc/policy_signers\"", "\"nobody\"", "nobody: No such file"),
         (
