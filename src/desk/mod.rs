@@ -13,7 +13,7 @@
 //! ```
 
 pub mod around;
-mod collect;
+pub(crate) mod collect;
 pub mod delivery;
 pub mod ended;
 pub mod ending;
@@ -41,6 +41,7 @@ pub mod recent;
 pub mod reload;
 pub mod request;
 pub mod self_test;
+pub mod signed;
 pub mod state;
 pub mod watch_tickets;
 pub mod write_back;

@@ -40,6 +40,8 @@ mod locks;
 mod namespace;
 mod on_call;
 mod operator;
+mod policy;
+mod policy_signers;
 mod process;
 mod production;
 mod promises;
