@@ -28,8 +28,10 @@ pub mod ticket_id;
 pub mod ticket_url;
 pub mod tracker;
 pub mod tracker_http;
+mod tracker_over;
 #[cfg(test)]
 mod tracker_tests;
+mod tracker_whole;
 mod tracker_words;
 pub mod trust;
 pub(crate) mod unique;
