@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::around::Surroundings;
 use super::collect::{
-    account_facts, own_name, person_facts, read_ticket, ticket_id, tracker_of, wanted,
+    Reads, account_facts, own_name, person_facts, read_ticket, ticket_id, wanted,
 };
 use super::holdings::not_enrolled;
 use super::locking::answer;
@@ -54,7 +54,7 @@ pub struct Offered {
 }
 
 /// When and whence a dry run is made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct At<'a> {
     /// When.
     pub now: UnixTime,
@@ -143,8 +143,7 @@ pub fn ticket(
     trackers: &Trackers,
     given: &TicketGiven,
 ) -> Result<Ticket, Outcome> {
-    let read =
-        ticket_id(trackers, given).and_then(|id| read_ticket(&**tracker_of(trackers, &id)?, id));
+    let read = ticket_id(trackers, given).and_then(|id| read_ticket(trackers, id));
     read.and_then(|read| read.map(deciding)).map_err(answer)
 }
 
@@ -159,7 +158,7 @@ pub fn person<'d>(deciding: &'d Deciding, name: &PersonName) -> Result<&'d Perso
 }
 
 /// What a dry run is made from, before anything was said.
-pub(super) fn bare(person: &Person, account: Account, at: At<'_>) -> Facts {
+pub(crate) fn bare(person: &Person, account: Account, at: At<'_>) -> Facts {
     let around = at.around.map_or_else(Around::default, |all| all.of(&account));
     let shifts = at.around.map_or_else(BTreeMap::new, Surroundings::shifts);
     Facts {
@@ -188,7 +187,9 @@ impl Desk {
     pub async fn explain(&self, asker: &Asker, ask: &Ask) -> Result<Explained, Outcome> {
         let deciding = self.in_force.now();
         let person = self.here(&deciding, asker).map_err(answer)?;
-        let ticket = self.ticket(&deciding, ask.ticket.as_ref()).await.map_err(answer)?;
+        let mut reads = Reads::default();
+        let ticket =
+            self.ticket(&deciding, ask.ticket.as_ref(), &mut reads).await.map_err(answer)?;
         let key = fingerprint(&asker.key);
         let surroundings =
             self.surroundings(&deciding, person, self.clock.now()).map_err(answer)?;

@@ -13,6 +13,7 @@ use crate::certificate::time::{Span, UnixTime};
 use crate::config::hosts::{Host, Hosts, Principals};
 use crate::ledger::facts::{Granted, Header, LockChange};
 use crate::ledger::leaf::{Kind, Leaf};
+use crate::ledger::record::Bar;
 use crate::ledger::store::{Row, Store, StoreError};
 use crate::ledger::tree::Hash;
 
@@ -144,10 +145,20 @@ impl Locks {
     /// Reads every lock there ever was. What would lift one unnoticed, facts that are not those of the
     /// leaf, is an error.
     pub fn rebuild(store: &Store) -> Result<Self, StoreError> {
+        Self::rebuild_to(store, &|_, _| true)
+    }
+
+    /// The locks that stood at some moment: by those entries alone that `counts`, told by index and facts.
+    pub fn rebuild_to(
+        store: &Store,
+        counts: &dyn Fn(u64, &[u8]) -> bool,
+    ) -> Result<Self, StoreError> {
         let mut locks = Self::default();
         let mut unread = None;
         store.each_of(Kind::Lock, |row| {
-            unread = locks.refold(&row).err();
+            if row.facts.as_ref().is_none_or(|facts| counts(row.index, facts)) {
+                unread = locks.refold(&row).err();
+            }
             unread.is_none()
         })?;
         unread.map_or(Ok(locks), Err)
@@ -242,7 +253,8 @@ impl Locks {
             .or_else(|| principals.iter().find_map(|one| self.against_principal(one, hosts)))
     }
 
-    fn against_principal(&self, principal: &Principal, hosts: &Hosts) -> Option<&Lock> {
+    /// The same, whoever asks.
+    pub fn against_principal(&self, principal: &Principal, hosts: &Hosts) -> Option<&Lock> {
         match principal {
             // By name first: a host that is in no file any more may be locked all the same.
             Principal::At(_, name) => self
@@ -262,16 +274,19 @@ impl Locks {
     }
 
     /// The same, of a certificate's facts: what the ledger's writer asks right before COMMIT.
-    pub fn against_facts(&self, facts: &[u8], hosts: &Hosts) -> Option<String> {
+    pub fn against_facts(&self, facts: &[u8], hosts: &Hosts) -> Option<Bar> {
         if self.standing.is_empty() {
             return None;
         }
         match serde_json::from_slice::<Granted>(facts) {
             Ok(seen) => self
                 .against(&seen.person, &seen.key, &seen.accounts, hosts)
-                .map(ToString::to_string),
+                .map(|lock| Bar { why: lock.to_string(), hint: lock.hint() }),
             // What cannot be read cannot be shown to be free.
-            Err(_) => Some("the facts cannot be held against the locks".to_owned()),
+            Err(_) => Some(Bar {
+                why: "the facts cannot be held against the locks".to_owned(),
+                hint: "ssh ca status".to_owned(),
+            }),
         }
     }
 }

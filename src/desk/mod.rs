@@ -13,8 +13,12 @@
 //! ```
 
 pub mod around;
-mod collect;
+pub(crate) mod collect;
 pub mod delivery;
+pub mod ended;
+pub mod ending;
+#[cfg(test)]
+mod ending_tests;
 mod entries;
 pub mod explaining;
 pub mod freezes;
@@ -31,26 +35,29 @@ pub mod locking;
 mod locking_tests;
 pub mod locks;
 pub mod outcome;
-pub mod past;
+pub mod own_tickets;
 mod permission;
 pub mod recent;
 pub mod reload;
 pub mod request;
 pub mod self_test;
+pub mod signed;
 pub mod state;
+pub mod watch_tickets;
+pub mod write_back;
 
 use std::sync::{Arc, Mutex};
 
 use rand::Rng as _;
 
-use self::collect::{Wanted, person_facts};
+use self::collect::{Reads, Wanted, person_facts};
 use self::delivery::Fresh;
+use self::ending::Ending;
 use self::granting::{Detail, Way, decided, into_agent, one_certificate, remarks, ways, within};
 use self::holdings::Held;
 use self::in_force::InForce;
 use self::kept::{Kept, Turns};
-use self::outcome::{Fault, Issued, Outcome, Refused, To};
-use self::past::Past;
+use self::outcome::{Fault, Issued, LiveGrant, Outcome, Refused, To};
 use self::request::{Ask, Asker, TicketGiven, Want, Which};
 use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
@@ -61,6 +68,7 @@ use crate::config::people::Person;
 use crate::decide::Delivery;
 use crate::decide::facts::{Account, Facts};
 use crate::ledger::record::{self, Ledger};
+use crate::ledger::store::Store;
 use crate::outside::clock::{Clock, Reading};
 use crate::outside::freeze_files::FreezeFiles;
 use crate::outside::on_call::OnCall;
@@ -90,15 +98,20 @@ pub struct Desk {
     pub bare_ca: Vec<u8>,
     /// Those of the host CAs: what a host may show instead of a plain key.
     pub host_cas: Vec<Vec<u8>>,
+    /// How grants end before their time.
+    pub ending: Ending,
+    /// How often trackers were asked for somebody's tickets.
+    pub hints: own_tickets::Asked,
     /// Certificates that may be given again.
     pub kept: Mutex<Kept>,
     /// Who is at it.
     pub turns: Turns,
     /// The ledger, for what was given long ago.
-    pub past: Past,
+    pub past: Arc<Mutex<Store>>,
 }
 
 /// How a request ends before there is a certificate.
+#[derive(Clone)]
 enum Stop {
     /// The person's to mend.
     No { reasons: Vec<String>, hint: String },
@@ -136,8 +149,8 @@ impl From<record::Fault> for Stop {
                 "the ledger is not the one the signer has seen; an operator has to run hallpass ledger recover"
             }
             record::Fault::Ending => "the CA is ending",
-            // A lock that was set while this was on its way.
-            record::Fault::Locked(lock) => return Self::no(lock.clone(), "ssh ca status"),
+            // A lock, or the grant's end, while this was on its way.
+            record::Fault::Barred(bar) => return Self::no(bar.why.clone(), bar.hint.clone()),
         };
         Self::Broken { what, details: fault.to_string() }
     }
@@ -208,14 +221,26 @@ impl Desk {
                 self.covering(errand, person, want)?
             }
         };
+        let reads = &mut Reads::default();
         if live.grants.is_empty() {
-            return self.issue(errand, person, want, None).await;
+            return self.issue(errand, person, want, None, reads).await;
         }
-        let renewed = self.issue(errand, person, want, Some(&live)).await;
+        // A grant lives and dies with its ticket, whatever its offer asks for.
+        let ended = self.end_with_ticket(&live, reads).await?;
+        let renewed = match &ended {
+            Some(ended) => Err(ended.stop()),
+            None => self.issue(errand, person, want, Some(&live), reads).await,
+        };
         match (renewed, want) {
             // What the grant does not give any more, a request of its own may.
             (Err(Stop::No { .. }), Want::New | Want::There) => {
-                self.issue(errand, person, want, None).await
+                // Where it ended on the way, what the tracker said before that is not believed any more.
+                let over = |grant: &LiveGrant| self.ended(&grant.request);
+                if ended.is_none() && live.grants.first().is_some_and(over) {
+                    *reads = Reads::default();
+                }
+                let own = self.issue(errand, person, want, None, reads).await;
+                ended.iter().fold(own, |own, ended| ended.said_with(own))
             }
             (answer, _) => answer,
         }
@@ -228,6 +253,7 @@ impl Desk {
         person: &Person,
         want: &Want,
         held: Option<&Held>,
+        reads: &mut Reads,
     ) -> Result<Outcome, Stop> {
         let Errand { deciding, asker, ask, reading, .. } = *errand;
         let now = reading.now;
@@ -242,9 +268,9 @@ impl Desk {
             _ => (errand.id.clone(), ask.ticket.clone(), ask.reason.clone()),
         };
 
-        // 2. The facts. The ticket is read at each issue; nothing is kept between two.
+        // 2. The facts. The ticket is read for each answer; nothing is kept between two.
         let ways = ways(asker, ask)?;
-        let ticket = self.ticket(deciding, given.as_ref()).await?;
+        let ticket = self.ticket(deciding, given.as_ref(), reads).await?;
         let surroundings = self.surroundings(deciding, person, now)?;
         let facts = |account: Account| Facts {
             request: id.clone(),
@@ -270,7 +296,16 @@ impl Desk {
         self.unlocked(deciding, &person.name, asker, &wanted)?;
 
         // 4. The decision, account by account: granted whole or not at all.
-        let mut grants = decided(deciding, &wanted, &facts)?;
+        let mut grants = match decided(deciding, &wanted, &facts) {
+            // `ensure` never waits.
+            Err(Stop::No { reasons, hint })
+                if held.is_none() && given.is_none() && *want == Want::New =>
+            {
+                let named = self.name_the_ticket(errand, person, &wanted, &facts).await;
+                return Err(Stop::No { reasons, hint: named.unwrap_or(hint) });
+            }
+            decided => decided?,
+        };
         let mut notes = Vec::new();
         if ask.via.is_none() {
             let into_agent = ways.first() == Some(&Delivery::MadeByCa);
@@ -294,7 +329,9 @@ impl Desk {
         let accounts: Vec<String> = wanted.iter().map(|one| one.account.name()).collect();
         let agent = asker.agent.as_deref().filter(|_| into_agent);
         if *want == Want::There {
-            if let Some(until) = agent.and_then(|agent| agent.holds(&accounts, now)) {
+            if let Some(until) =
+                agent.and_then(|agent| agent.holds(&accounts, now, |id| !self.ended(id)))
+            {
                 return Ok(Outcome::There(until));
             }
             if agent.is_none()
@@ -348,8 +385,7 @@ impl Desk {
             match (&mut tried, fresh) {
                 (Some(agent), Some(fresh)) => {
                     let to = self.destinations(&wanted, &detail.accounts)?;
-                    let accounts = detail.accounts.clone();
-                    agent.hand_over(fresh, certificate, accounts, &to, now).await?;
+                    agent.hand_over(fresh, certificate, detail, &to, now).await?;
                 }
                 _ => self.keep(asker, &issue),
             }

@@ -9,7 +9,6 @@ pub use super::database::Lock;
 use super::edge::{HEIGHT, TILE, Tile};
 use super::facts::Header;
 use super::leaf::{Kind, Leaf};
-
 use super::tree::{Hash, Nodes};
 use crate::certificate::time::UnixTime;
 use crate::fault_point;

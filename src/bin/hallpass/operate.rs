@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hallpass::certificate::safe::Safe;
 use hallpass::certificate::time::{Span, UnixTime};
 use hallpass::config::ca::Ca;
 use hallpass::config::edit::{NewHost, NewPerson, add_host, add_person};
@@ -66,6 +67,14 @@ pub(crate) fn check(path: &Path) -> Result<(), Stop> {
     if ca.files.hours.is_some() {
         let (hours, zones) = (policy.hours().len(), Zones::here());
         say(&format!("{}, by the rules in {zones}", count(hours, "named hour", "named hours")));
+    }
+    if let Some(signed) = &deciding.signed {
+        say(&format!(
+            "change {} is signed by {} with {}",
+            signed.number,
+            Safe(&signed.by),
+            signed.key
+        ));
     }
     for path in &deciding.unread {
         say(&format!("{} is not read: it ends in neither .toml nor .json", path.display()));

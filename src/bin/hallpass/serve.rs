@@ -15,12 +15,14 @@ use hallpass::config::edit::replace;
 use hallpass::config::trust::Trust;
 use hallpass::config::{Config, Deciding};
 use hallpass::desk::Desk;
+use hallpass::desk::ending::Ending;
 use hallpass::desk::in_force::InForce;
 use hallpass::desk::locking::guard;
-use hallpass::desk::past::Past;
 use hallpass::desk::reload::By;
 use hallpass::desk::self_test::self_test;
 use hallpass::desk::state::State;
+use hallpass::desk::watch_tickets::watch;
+use hallpass::desk::write_back::{Queue, Teller};
 use hallpass::front::audit::Audits;
 use hallpass::front::control::{Answer, Control};
 use hallpass::front::counter::Counter;
@@ -96,6 +98,17 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
                 tended.desk.tend();
             }
         });
+        for (tracker, poll) in desk.desk.trackers.polled() {
+            tokio::spawn(watch(desk.desk.ending.clone(), Arc::clone(tracker), poll));
+        }
+        for (tracker, on) in desk.desk.trackers.told() {
+            let queue = Queue::new(&ca.ledger.database, tracker.name(), on);
+            match Teller::open(queue, Arc::clone(tracker), Arc::clone(&desk.desk.clock)) {
+                Ok(teller) => drop(tokio::spawn(teller.run())),
+                // Nobody is kept from a host by a comment; health says so too.
+                Err(why) => tracing::error!(%why, tracker = tracker.name(), "no comments"),
+            }
+        }
         let (first, told) = oneshot::channel();
         tokio::spawn(tell_standing(Arc::clone(&desk), ca.ledger.standing(), first));
         // Whoever asks for health as soon as it listens finds the file; an error there is none of a start.
@@ -189,7 +202,8 @@ fn open_desk(
     let node = ca.name.to_string();
     let host_cas = trust.host_cas()?;
     let kept = Mutex::default();
-    let past = Past::open(&ca.ledger.database)?;
+    let past = Arc::new(Mutex::new(Store::open_to_read(&ca.ledger.database)?));
+    let ending = Ending::new(ledger.clone(), Arc::clone(&state), Arc::clone(&clock), node.clone());
     let desk = Desk {
         in_force,
         ledger,
@@ -202,6 +216,8 @@ fn open_desk(
         user_ca,
         bare_ca,
         host_cas,
+        ending,
+        hints: Default::default(),
         kept,
         turns: Default::default(),
         past,

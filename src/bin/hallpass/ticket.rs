@@ -23,7 +23,7 @@ use crate::{Stop, print, say};
 pub(crate) fn check(ca: &Ca) -> Result<(), Stop> {
     for tracker in &ca.tracker {
         say(&format!("tracker {}", line(tracker)));
-        if let TrackerKind::Folder(path) = &tracker.kind
+        if let TrackerKind::Folder { path, .. } = &tracker.kind
             && !path.is_dir()
         {
             let (name, path) = (&tracker.name, path.display());
@@ -41,7 +41,7 @@ fn line(tracker: &Tracker) -> String {
     let limited =
         |limits: &Limits| format!("{} a call, {} at once", limits.deadline, limits.at_once);
     let what = match &tracker.kind {
-        TrackerKind::Folder(path) => format!("the folder {}", path.display()),
+        TrackerKind::Folder { path, .. } => format!("the folder {}", path.display()),
         TrackerKind::Command(command) => {
             format!("the program {}; {}", command.program.display(), limited(&command.limits))
         }

@@ -14,6 +14,8 @@ pub(in crate::outside) mod http_connect;
 mod http_tests;
 mod http_ticket;
 mod json;
+#[cfg(test)]
+mod preset_tests;
 mod trial;
 
 use std::collections::BTreeSet;
@@ -24,6 +26,7 @@ use self::command::CommandTracker;
 use self::guard::Guarded;
 use self::http::HttpTracker;
 use crate::certificate::names::TicketId;
+use crate::certificate::time::Span;
 use crate::config::ticket_id::TicketPattern;
 use crate::config::ticket_url::TicketUrl;
 use crate::config::tracker::{Occasion, Tracker as Configured, TrackerKind};
@@ -65,8 +68,9 @@ pub trait Tracker: Send + Sync {
         self.takes_comments()
     }
 
-    /// Writes a comment to a ticket. Where the answer was lost it may be there all the same, and a second
-    /// try writes it again.
+    /// Writes a comment to a ticket, one line of printable ASCII. Where the answer was lost it may be there
+    /// all the same, and a second try writes it again. [`TrackerFault::Unreadable`]: this ticket takes none,
+    /// and no second try changes that; the others: try again.
     fn comment(&self, _id: &TicketId, _text: &str) -> Result<(), TrackerFault> {
         Err(TrackerFault::Unreadable("this tracker takes no comments".to_owned()))
     }
@@ -167,6 +171,7 @@ pub struct Trackers(Vec<Route>);
 struct Route {
     ids: Vec<TicketPattern>,
     url: Option<TicketUrl>,
+    poll: Span,
     tracker: Arc<dyn Tracker>,
 }
 
@@ -175,8 +180,9 @@ impl Trackers {
     pub fn open(configured: &[Configured]) -> Result<Self, String> {
         let route = |one: &Configured| {
             let tracker: Arc<dyn Tracker> = match &one.kind {
-                TrackerKind::Folder(path) => {
-                    Arc::new(FolderTracker::new(one.name.as_str(), path.clone()))
+                TrackerKind::Folder { path, on } => {
+                    let folder = FolderTracker::new(one.name.as_str(), path.clone());
+                    Arc::new(folder.with_comments(on.clone()))
                 }
                 TrackerKind::Http(http) => {
                     let open = HttpTracker::open(http, &one.ids);
@@ -189,7 +195,7 @@ impl Trackers {
                     Arc::new(Guarded::new(one.name.as_str(), command.limits, Arc::new(calls)))
                 }
             };
-            Ok(Route { ids: one.ids.clone(), url: one.url.clone(), tracker })
+            Ok(Route { ids: one.ids.clone(), url: one.url.clone(), poll: one.poll, tracker })
         };
         configured.iter().map(route).collect::<Result<_, _>>().map(Self)
     }
@@ -206,6 +212,20 @@ impl Trackers {
             route.ids.is_empty() || route.ids.iter().any(|pattern| pattern.fits(id))
         };
         self.0.iter().find(takes).map(|route| &route.tracker)
+    }
+
+    /// Each tracker, and how often the tickets of live grants are looked at in it.
+    pub fn polled(&self) -> impl Iterator<Item = (&Arc<dyn Tracker>, Span)> {
+        self.0.iter().map(|route| (&route.tracker, route.poll))
+    }
+
+    /// Each tracker that takes comments, and what its tickets are told of.
+    pub fn told(&self) -> impl Iterator<Item = (&Arc<dyn Tracker>, BTreeSet<Occasion>)> {
+        let on = |tracker: &Arc<dyn Tracker>| {
+            Occasion::ALL.into_iter().filter(|one| tracker.takes_comments_on(*one)).collect()
+        };
+        let takes = |route: &&Route| route.tracker.takes_comments();
+        self.0.iter().filter(takes).map(move |route| (&route.tracker, on(&route.tracker)))
     }
 
     /// The ticket whose address this is.
