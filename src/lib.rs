@@ -66,12 +66,13 @@
 //! | [`ledger`], formats | [`leaf`](ledger::leaf), [`tree`](ledger::tree), [`note`](ledger::note), [`checkpoint`](ledger::checkpoint), [`proof`](ledger::proof), [`facts`](ledger::facts); pure | `certificate` |
 //! | [`ledger`], on disk | [`store`](ledger::store), [`edge`](ledger::edge), [`record`](ledger::record), [`export`](ledger::export) | the formats, [`signer::client`] |
 //! | [`audit`] | searches, stories, and servers' logs compared with what was issued; reads beside the writer | the ledger's store and formats, `certificate`, hosts and public keys of `config`, [`signer::mark`] |
+//! | [`review`] | policy as something that is tested, compared and reviewed; reads files and past moments, and decides nothing by itself | `config`, `decide`, locks of `desk`, the ledger's store |
 //! | [`ledger::verify`] | recomputes everything and believes nothing, with leaves and a tree of its own | parsers of the formats, the lint |
 //! | [`signer`] | protocol, memory, limits, keys; [`client`](signer::client) and [`spawn`](signer::spawn) are the daemon's end | formats of `ledger`, `certificate`, [`outside::manager`]; never `decide`, `config`, `desk`, `front` |
 //! | [`host`] | what servers and clients are given: the file that puts a server under the CA, known_hosts; pure | `config`, `certificate` |
 //! | [`fault_point`] | the steps that cannot be taken back, and how tests make each of them fail | nothing |
 //! | [`page_cache`] | how a start reads what the disk has, not what the kernel shows | nothing |
-//! | [`outside`] | what is not ours: the clock, tickets, the [service manager](outside::manager) | `certificate`, the types of [`decide::facts`] |
+//! | [`outside`] | what is not ours: the clock, [tickets](outside::tickets), the [service manager](outside::manager) | `certificate`, the types of [`decide::facts`], the trackers' mappings in [`config`] |
 //!
 //! Two programs are made of it. `src/bin/hallpass/` is the daemon (`serve.rs` puts it together, in the
 //! order in which a start must go) and the operator's command line. `src/bin/hallpass-signer.rs` can be
@@ -121,4 +122,6 @@ pub mod host;
 pub mod ledger;
 pub mod outside;
 mod page_cache;
+#[cfg(feature = "desk")]
+pub mod review;
 pub mod signer;

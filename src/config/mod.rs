@@ -17,6 +17,7 @@ pub mod on_call;
 pub mod people;
 pub mod pointer;
 pub mod presets;
+pub mod signers;
 pub mod snapshot;
 mod sums;
 mod tables;
@@ -27,11 +28,13 @@ pub mod ticket_id;
 pub mod ticket_url;
 pub mod tracker;
 pub mod tracker_http;
+mod tracker_over;
 #[cfg(test)]
 mod tracker_tests;
+mod tracker_whole;
 mod tracker_words;
 pub mod trust;
-mod unique;
+pub(crate) mod unique;
 pub mod webhook;
 
 use std::fmt;
@@ -43,7 +46,9 @@ use self::hosts::Hosts;
 use self::people::{People, PersonKind};
 use self::snapshot::{Snapshot, Text};
 use crate::certificate::draft::Texts;
-use crate::decide::{Policy, World};
+use crate::certificate::names::GroupName;
+use crate::decide::{Policy, Saying, World};
+use crate::ledger::facts::Signed;
 use crate::ledger::tree::Hash;
 
 /// What is wrong with a configuration, for its operator: file, line, column, and what to do.
@@ -96,6 +101,8 @@ pub struct Deciding {
     pub bytes: [usize; 3],
     /// Files beside them that were not read, for whoever put them there.
     pub unread: Vec<PathBuf>,
+    /// Who signed them, where that is asked for.
+    pub signed: Option<Signed>,
 }
 
 impl Config {
@@ -116,6 +123,16 @@ impl Deciding {
 
     /// The same, from texts.
     pub fn parse(ca: &Ca, read: &Snapshot) -> Result<Self, ConfigError> {
+        let by_shift = ca.on_call.iter().map(|one| one.group.clone());
+        Self::of(read, by_shift, ca.reason.clone())
+    }
+
+    /// The same, of any CA: one where these groups exist too, and where reasons are to be like this.
+    pub fn of(
+        read: &Snapshot,
+        more: impl IntoIterator<Item = GroupName>,
+        saying: Saying,
+    ) -> Result<Self, ConfigError> {
         let framed = read.framed();
         let bytes = framed.each_ref().map(String::len);
         let [policy, people, hosts] = framed.map(|text| Hash::of(text.as_bytes()));
@@ -132,14 +149,15 @@ impl Deciding {
             );
             return Err(ConfigError::in_file(&host.file, &what));
         }
-        let name = ca.files.policy.display().to_string();
+        let name = read.policy.path.display().to_string();
         let hours = read.hours.as_ref().map(hours::read).transpose()?.unwrap_or_default();
-        let mut world = World { hours, saying: ca.reason.clone(), ..world(&people, &hosts) };
-        world.groups.extend(ca.on_call.iter().map(|one| one.group.clone()));
+        let mut world = World { hours, saying, ..world(&people, &hosts) };
+        world.groups.extend(more);
         let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
         let unread = read.unread.clone();
-        Ok(Self { people, hosts, policy, texts, bytes, unread })
+        let signed = read.signed.clone();
+        Ok(Self { people, hosts, policy, texts, bytes, unread, signed })
     }
 }
 

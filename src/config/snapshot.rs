@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::ca::Ca;
 use super::{ConfigError, sums};
+use crate::ledger::facts::Signed;
 use crate::ledger::tree::Hash;
 
 /// Policy, people and hosts as text, and what lay beside them and was not read.
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub hosts: Vec<Text>,
     /// Files in `people.d` and `hosts.d` that are neither TOML nor JSON.
     pub unread: Vec<PathBuf>,
+    /// Who signed them, where that is asked for.
+    pub signed: Option<Signed>,
 }
 
 /// A file and its text.
@@ -41,19 +44,45 @@ pub struct Text {
     pub text: String,
 }
 
+/// Where the files that decide are.
+#[derive(Debug, Clone, Copy)]
+pub struct Paths<'f> {
+    /// `policy.cedar`.
+    pub policy: &'f Path,
+    /// `hours.toml`, where there is one.
+    pub hours: Option<&'f Path>,
+    /// `people.toml`.
+    pub people: &'f Path,
+    /// `hosts.toml`.
+    pub hosts: &'f Path,
+}
+
+impl<'f> Paths<'f> {
+    /// As `ca.toml` says.
+    pub fn of(ca: &'f Ca) -> Self {
+        let files = &ca.files;
+        let (policy, people, hosts) = (&files.policy, &files.people, &files.hosts);
+        Self { policy, hours: files.hours.as_deref(), people, hosts }
+    }
+}
+
 impl Snapshot {
     /// Reads everything that decides.
     pub fn take(ca: &Ca) -> Result<Self, ConfigError> {
-        let mut first = Self::read(ca)?;
+        let mut read = Self::beside(&Paths::of(ca))?;
+        if let Some(list) = &ca.files.sums {
+            read.signed = sums::check(list, &read, ca.signers.as_ref())?;
+        }
+        Ok(read)
+    }
+
+    /// Reads these files, and what is in the folders beside them, whatever any list says.
+    pub fn beside(paths: &Paths<'_>) -> Result<Self, ConfigError> {
+        let mut first = Self::read(paths)?;
         for _ in 0..TRIES {
-            let second = Self::read(ca)?;
+            let second = Self::read(paths)?;
             match (first, second) {
-                (Some(first), Some(second)) if first == second => {
-                    if let Some(list) = &ca.files.sums {
-                        sums::check(list, &first)?;
-                    }
-                    return Ok(first);
-                }
+                (Some(first), Some(second)) if first == second => return Ok(first),
                 (_, second) => first = second,
             }
         }
@@ -61,25 +90,24 @@ impl Snapshot {
     }
 
     /// Reads each file once; `None` if one changed meanwhile.
-    fn read(ca: &Ca) -> Result<Option<Self>, ConfigError> {
-        let files = &ca.files;
+    fn read(paths: &Paths<'_>) -> Result<Option<Self>, ConfigError> {
+        let Paths { policy, hours, people, hosts } = *paths;
         let mut unread = Vec::new();
-        let people = [vec![files.people.clone()], beside(&files.people, &mut unread)?].concat();
-        let hosts = [vec![files.hosts.clone()], beside(&files.hosts, &mut unread)?].concat();
-        let all = |main: &Path, paths: Vec<PathBuf>| {
+        let all = |main: &Path, unread: &mut Vec<PathBuf>| {
+            let paths = [vec![main.to_owned()], beside(main, unread)?].concat();
             let texts = paths.into_iter().map(|path| Text::read(main, path));
             texts.collect::<Result<Option<Vec<_>>, _>>()
         };
-        let policy = Text::read(&files.policy, files.policy.clone())?;
+        let text = Text::read(policy, policy.to_owned())?;
         // Named as it lies beside the policy.
-        let hours = match &files.hours {
-            Some(path) => Text::read(&files.policy, path.clone())?.map(Some),
+        let hours = match hours {
+            Some(path) => Text::read(policy, path.to_owned())?.map(Some),
             None => Some(None),
         };
-        let (people, hosts) = (all(&files.people, people)?, all(&files.hosts, hosts)?);
-        Ok(match (policy, hours, people, hosts) {
+        let (people, hosts) = (all(people, &mut unread)?, all(hosts, &mut unread)?);
+        Ok(match (text, hours, people, hosts) {
             (Some(policy), Some(hours), Some(people), Some(hosts)) => {
-                Some(Self { policy, hours, people, hosts, unread })
+                Some(Self { policy, hours, people, hosts, unread, signed: None })
             }
             _ => None,
         })
@@ -162,12 +190,38 @@ fn framed<'t>(texts: impl IntoIterator<Item = &'t Text>) -> String {
     if let [alone] = texts.as_slice() {
         return alone.text.clone();
     }
-    let mut all = String::from("hallpass.files v1\n");
+    let mut all = String::from(FRAME);
     for Text { name, text, .. } in texts {
         all += &format!("{name} {}\n{text}\n", text.len());
     }
     all
 }
+
+/// The files that were put together as one text that is hashed; `alone` is the name of one that stands
+/// for itself.
+pub fn unframed(text: &str, alone: &str) -> Result<Vec<Text>, String> {
+    let whole = |name: &str, text: &str| Text {
+        path: PathBuf::from(name),
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
+    let Some(mut rest) = text.strip_prefix(FRAME) else { return Ok(vec![whole(alone, text)]) };
+    let mut all = Vec::new();
+    while !rest.is_empty() {
+        let cut = || format!("it is not whole after its file {}", all.len());
+        let (head, after) = rest.split_once('\n').ok_or_else(cut)?;
+        let (name, length) = head.rsplit_once(' ').ok_or_else(cut)?;
+        let length: usize = length.parse().map_err(|_| cut())?;
+        let (text, after) = after.split_at_checked(length).ok_or_else(cut)?;
+        let after = after.strip_prefix('\n').ok_or_else(cut)?;
+        all.push(whole(name, text));
+        rest = after;
+    }
+    Ok(all)
+}
+
+/// The first line of several files put together.
+const FRAME: &str = "hallpass.files v1\n";
 
 /// The folder of further files: `people.d` beside `people.toml`.
 pub fn folder(main: &Path) -> PathBuf {
@@ -254,3 +308,43 @@ const TRIES: usize = 5;
 
 /// The longest file.
 const LONGEST: u64 = 64 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_together_comes_apart_again() {
+        let text = |name: &str, text: &str| {
+            let (path, name) = (PathBuf::from(name), name.to_owned());
+            Text { path, name, text: text.to_owned() }
+        };
+        // A file that ends in no line feed, one that looks like a frame, and a name with a blank.
+        let all = [
+            text("people.toml", "[person.ana]"),
+            text("people.d/10 sre.toml", "people.toml 3\nabc\n"),
+            text("people.d/empty.json", ""),
+            text("people.d/\u{f6}.toml", "# \u{1f600}\n"),
+        ];
+        assert_eq!(unframed(&framed(&all), "people.toml").unwrap(), all);
+        let one = [text("people.toml", "[person.ana]\n")];
+        assert_eq!(unframed(&framed(&one), "people.toml").unwrap(), one);
+        // Cut anywhere it is an error, never fewer files.
+        let whole = framed(&all);
+        for cut in (FRAME.len() + 1)..whole.len() {
+            let Some(part) = whole.get(..cut) else { continue };
+            let ends =
+                all.iter().enumerate().map(|(at, _)| framed_to(&all, at + 1)).any(|end| end == cut);
+            assert_eq!(unframed(part, "x").is_ok(), ends, "cut at {cut}");
+        }
+    }
+
+    /// How long the frame of the first files is.
+    fn framed_to(all: &[Text], count: usize) -> usize {
+        let lengths = all
+            .iter()
+            .take(count)
+            .map(|Text { name, text, .. }| format!("{name} {}\n{text}\n", text.len()).len());
+        FRAME.len() + lengths.sum::<usize>()
+    }
+}

@@ -12,7 +12,7 @@ use super::presets;
 use super::template::Template;
 use super::ticket_id::TicketPattern;
 use super::ticket_url::TicketUrl;
-use super::tracker_http::{Check, Follow, Says, Search, States};
+use super::tracker_http::{Check, Follow, Says, States};
 use crate::certificate::cidr::Cidr;
 use crate::certificate::names::HostName;
 use crate::certificate::time::Span;
@@ -45,7 +45,7 @@ pub(super) struct Words {
     hosts: Option<HostWords>,
     follow: Option<Vec<Follow>>,
     check: Option<Check>,
-    search: Option<Search>,
+    search: Option<SearchWords>,
     pub(super) write: Option<WriteWords>,
 }
 
@@ -100,7 +100,7 @@ pub(super) struct HttpWords {
     pub(super) hosts: Option<HostWords>,
     pub(super) follow: Option<Vec<Follow>>,
     pub(super) check: Option<Check>,
-    pub(super) search: Option<Search>,
+    pub(super) search: Option<SearchWords>,
     pub(super) write: Option<WriteWords>,
 }
 
@@ -161,6 +161,15 @@ pub(super) struct FieldWords {
 #[serde(deny_unknown_fields)]
 pub(super) struct HostWords {
     pub(super) label: Option<String>,
+}
+
+/// `[tracker.search]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SearchWords {
+    pub(super) request: Option<Template>,
+    pub(super) ids: Option<Pointer>,
+    pub(super) form: Option<String>,
 }
 
 /// `[tracker.write]`.
@@ -298,91 +307,5 @@ impl Words {
             write: self.write,
         };
         (words, first)
-    }
-}
-
-/// `a.KEY.or(b.KEY)` for each key: whoever adds a key and forgets it here does not get it compiled.
-macro_rules! over {
-    ($type:ident, $above:expr, $below:expr, { $($key:ident),* }, { $($table:ident),* }) => {{
-        let (above, below) = ($above, $below);
-        let $type { $($key,)* $($table,)* } = above;
-        $type {
-            $($key: $key.or(below.$key),)*
-            $($table: merge($table, below.$table),)*
-        }
-    }};
-}
-
-trait Over {
-    fn over(self, below: Self) -> Self;
-}
-
-fn merge<T: Over>(above: Option<T>, below: Option<T>) -> Option<T> {
-    match (above, below) {
-        (Some(above), Some(below)) => Some(above.over(below)),
-        (above, below) => above.or(below),
-    }
-}
-
-impl HttpWords {
-    /// These words, and a preset's where they are silent.
-    pub(super) fn over_preset(self, name: &PresetName) -> Result<Self, String> {
-        let below = toml::from_str::<Self>(presets::text(&name.0)?);
-        let below = below.map_err(|why| format!("the preset {}: {why}", name.0))?;
-        Ok(over!(HttpWords, self, below,
-            { base, deadline, at_once, redirects, networks, ca_file, auth, follow, check, search },
-            { headers, read, fields, states, hosts, write }))
-    }
-}
-
-impl Over for BTreeMap<String, String> {
-    fn over(self, mut below: Self) -> Self {
-        // A header has no case.
-        below.retain(|name, _| !self.keys().any(|mine| mine.eq_ignore_ascii_case(name)));
-        below.extend(self);
-        below
-    }
-}
-
-impl Over for ReadWords {
-    fn over(self, below: Self) -> Self {
-        over!(ReadWords, self, below, { request, found, absent, hidden }, {})
-    }
-}
-
-impl Over for FieldWords {
-    fn over(self, below: Self) -> Self {
-        over!(FieldWords, self, below,
-            { id, title, state, said, assignee, priority, labels, hosts, window_from, window_until, key },
-            {})
-    }
-}
-
-impl Over for HostWords {
-    fn over(self, below: Self) -> Self {
-        over!(HostWords, self, below, { label }, {})
-    }
-}
-
-impl Over for WriteWords {
-    fn over(self, below: Self) -> Self {
-        over!(WriteWords, self, below, { method, request, content, body, done, says, on }, {})
-    }
-}
-
-impl Over for States {
-    /// A word that `ca.toml` puts elsewhere is taken from where the preset has it.
-    fn over(self, mut below: Self) -> Self {
-        let Self { open, pending, closed } = self;
-        let mine: BTreeSet<&String> = open.iter().chain(&pending).chain(&closed).collect();
-        let pick = |above: &Vec<String>, below: &mut Vec<String>| {
-            below.retain(|word| !mine.contains(word));
-            if above.is_empty() { std::mem::take(below) } else { above.clone() }
-        };
-        Self {
-            open: pick(&open, &mut below.open),
-            pending: pick(&pending, &mut below.pending),
-            closed: pick(&closed, &mut below.closed),
-        }
     }
 }

@@ -288,7 +288,7 @@ fn a_freeze_is_named_by_offers_and_by_forbids() {
     for (policy, sentence, by) in [
         (&offers, "web01 is frozen by black-friday", "deploy"),
         (&forbids, "web01 is frozen by black-friday", "freeze"),
-        (&why, "web01 is frozen by black-friday: ask lena", "freeze"),
+        (&why, "policy freeze forbids it: ask lena (web01 is frozen by black-friday)", "freeze"),
     ] {
         let hint = format!("wait until it is lifted, or ask those who keep policy {by}");
         assert_eq!(told(policy, &asked), (sentence.to_owned(), hint));

@@ -20,10 +20,12 @@ mod longest;
 pub mod office;
 mod policy;
 mod problem;
+pub mod reach;
 mod refusal;
 mod saying;
 mod shifts;
 mod split;
+pub mod statements;
 pub mod survey;
 mod terms;
 mod world;
@@ -251,6 +253,8 @@ mod length_tests;
 mod mistakes;
 #[cfg(test)]
 mod office_tests;
+#[cfg(test)]
+mod reach_tests;
 #[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]

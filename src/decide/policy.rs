@@ -40,6 +40,11 @@ impl Policy {
         load::load(source_name, text, world)
     }
 
+    /// The named hours.
+    pub fn hours(&self) -> &BTreeMap<HoursName, Hours> {
+        &self.hours
+    }
+
     /// The named hours that this moment is in.
     pub fn hours_at(&self, now: UnixTime) -> BTreeSet<HoursName> {
         let at = self.hours.iter().filter(|(_, hours)| hours.contains(now));
@@ -161,6 +166,16 @@ impl Scope {
     /// Whether the request is one that the first line speaks of.
     pub(super) fn matches(&self, asked: &Asked<'_>) -> bool {
         self.speaks_of(asked.principal(), asked.resource())
+    }
+
+    /// Whether its first line speaks of this principal, whatever for.
+    pub(super) fn is_for(&self, principal: (&EntityUid, &HashSet<EntityUid>)) -> bool {
+        self.principal.matches(principal)
+    }
+
+    /// Whether its first line speaks of this resource, whoever asks.
+    pub(super) fn is_on(&self, resource: (&EntityUid, &HashSet<EntityUid>)) -> bool {
+        self.resource.matches(resource)
     }
 
     /// The same, of who asks and what for, each with what it is in.

@@ -13,7 +13,7 @@
 //! ```
 
 pub mod around;
-mod collect;
+pub(crate) mod collect;
 pub mod delivery;
 pub mod ended;
 pub mod ending;
@@ -36,11 +36,13 @@ mod locking_tests;
 pub mod locks;
 pub mod outcome;
 pub mod own_tickets;
+pub mod past;
 mod permission;
 pub mod recent;
 pub mod reload;
 pub mod request;
 pub mod self_test;
+pub mod signed;
 pub mod state;
 pub mod watch_tickets;
 pub mod write_back;
@@ -57,6 +59,7 @@ use self::holdings::Held;
 use self::in_force::InForce;
 use self::kept::{Kept, Turns};
 use self::outcome::{Fault, Issued, LiveGrant, Outcome, Refused, To};
+use self::past::Past;
 use self::request::{Ask, Asker, TicketGiven, Want, Which};
 use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
@@ -67,7 +70,6 @@ use crate::config::people::Person;
 use crate::decide::Delivery;
 use crate::decide::facts::{Account, Facts};
 use crate::ledger::record::{self, Ledger};
-use crate::ledger::store::Store;
 use crate::outside::clock::{Clock, Reading};
 use crate::outside::freeze_files::FreezeFiles;
 use crate::outside::on_call::OnCall;
@@ -106,7 +108,7 @@ pub struct Desk {
     /// Who is at it.
     pub turns: Turns,
     /// The ledger, for what was given long ago.
-    pub past: Arc<Mutex<Store>>,
+    pub past: Past,
 }
 
 /// How a request ends before there is a certificate.

@@ -18,6 +18,7 @@ use hallpass::desk::Desk;
 use hallpass::desk::ending::Ending;
 use hallpass::desk::in_force::InForce;
 use hallpass::desk::locking::guard;
+use hallpass::desk::past::Past;
 use hallpass::desk::reload::By;
 use hallpass::desk::self_test::self_test;
 use hallpass::desk::state::State;
@@ -202,7 +203,7 @@ fn open_desk(
     let node = ca.name.to_string();
     let host_cas = trust.host_cas()?;
     let kept = Mutex::default();
-    let past = Arc::new(Mutex::new(Store::open_to_read(&ca.ledger.database)?));
+    let past = Past::open(&ca.ledger.database)?;
     let ending = Ending::new(ledger.clone(), Arc::clone(&state), Arc::clone(&clock), node.clone());
     let desk = Desk {
         in_force,
