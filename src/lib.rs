@@ -62,6 +62,7 @@
 //! | [`ledger`], formats | [`leaf`](ledger::leaf), [`tree`](ledger::tree), [`note`](ledger::note), [`checkpoint`](ledger::checkpoint), [`proof`](ledger::proof), [`facts`](ledger::facts); pure | `certificate` |
 //! | [`ledger`], on disk | [`store`](ledger::store), [`edge`](ledger::edge), [`record`](ledger::record), [`export`](ledger::export) | the formats, [`signer::client`] |
 //! | [`audit`] | searches, stories, and servers' logs compared with what was issued; reads beside the writer | the ledger's store and formats, `certificate`, hosts and public keys of `config`, [`signer::mark`] |
+//! | [`review`] | policy as something that is tested, compared and reviewed; reads files and past moments, and decides nothing by itself | `config`, `decide`, locks of `desk`, the ledger's store |
 //! | [`ledger::verify`] | recomputes everything and believes nothing, with leaves and a tree of its own | parsers of the formats, the lint |
 //! | [`signer`] | protocol, memory, limits, keys; [`client`](signer::client) and [`spawn`](signer::spawn) are the daemon's end | formats of `ledger`, `certificate`, [`outside::manager`]; never `decide`, `config`, `desk`, `front` |
 //! | [`host`] | what servers and clients are given: the file that puts a server under the CA, known_hosts; pure | `config`, `certificate` |
@@ -117,4 +118,6 @@ pub mod host;
 pub mod ledger;
 pub mod outside;
 mod page_cache;
+#[cfg(feature = "desk")]
+pub mod review;
 pub mod signer;

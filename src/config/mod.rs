@@ -28,7 +28,7 @@ pub mod tracker_http;
 mod tracker_tests;
 mod tracker_words;
 pub mod trust;
-mod unique;
+pub(crate) mod unique;
 pub mod webhook;
 
 use std::fmt;
@@ -40,6 +40,7 @@ use self::hosts::Hosts;
 use self::people::{People, PersonKind};
 use self::snapshot::{Snapshot, Text};
 use crate::certificate::draft::Texts;
+use crate::certificate::names::GroupName;
 use crate::decide::{Policy, World};
 use crate::ledger::tree::Hash;
 
@@ -113,6 +114,14 @@ impl Deciding {
 
     /// The same, from texts.
     pub fn parse(ca: &Ca, read: &Snapshot) -> Result<Self, ConfigError> {
+        Self::of(read, ca.on_call.iter().map(|one| one.group.clone()))
+    }
+
+    /// The same, of any CA: one where these groups exist too.
+    pub fn of(
+        read: &Snapshot,
+        more: impl IntoIterator<Item = GroupName>,
+    ) -> Result<Self, ConfigError> {
         let framed = read.framed();
         let bytes = framed.each_ref().map(String::len);
         let [policy, people, hosts] = framed.map(|text| Hash::of(text.as_bytes()));
@@ -129,9 +138,9 @@ impl Deciding {
             );
             return Err(ConfigError::in_file(&host.file, &what));
         }
-        let name = ca.files.policy.display().to_string();
+        let name = read.policy.path.display().to_string();
         let mut world = world(&people, &hosts);
-        world.groups.extend(ca.on_call.iter().map(|one| one.group.clone()));
+        world.groups.extend(more);
         let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
         let unread = read.unread.clone();

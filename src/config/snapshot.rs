@@ -42,16 +42,20 @@ pub struct Text {
 impl Snapshot {
     /// Reads everything that decides.
     pub fn take(ca: &Ca) -> Result<Self, ConfigError> {
-        let mut first = Self::read(ca)?;
+        let read = Self::beside(&ca.files.policy, &ca.files.people, &ca.files.hosts)?;
+        if let Some(list) = &ca.files.sums {
+            sums::check(list, &read)?;
+        }
+        Ok(read)
+    }
+
+    /// Reads these files, and what is in the folders beside them, whatever any list says.
+    pub fn beside(policy: &Path, people: &Path, hosts: &Path) -> Result<Self, ConfigError> {
+        let mut first = Self::read(policy, people, hosts)?;
         for _ in 0..TRIES {
-            let second = Self::read(ca)?;
+            let second = Self::read(policy, people, hosts)?;
             match (first, second) {
-                (Some(first), Some(second)) if first == second => {
-                    if let Some(list) = &ca.files.sums {
-                        sums::check(list, &first)?;
-                    }
-                    return Ok(first);
-                }
+                (Some(first), Some(second)) if first == second => return Ok(first),
                 (_, second) => first = second,
             }
         }
@@ -59,17 +63,15 @@ impl Snapshot {
     }
 
     /// Reads each file once; `None` if one changed meanwhile.
-    fn read(ca: &Ca) -> Result<Option<Self>, ConfigError> {
-        let files = &ca.files;
+    fn read(policy: &Path, people: &Path, hosts: &Path) -> Result<Option<Self>, ConfigError> {
         let mut unread = Vec::new();
-        let people = [vec![files.people.clone()], beside(&files.people, &mut unread)?].concat();
-        let hosts = [vec![files.hosts.clone()], beside(&files.hosts, &mut unread)?].concat();
-        let all = |main: &Path, paths: Vec<PathBuf>| {
+        let all = |main: &Path, unread: &mut Vec<PathBuf>| {
+            let paths = [vec![main.to_owned()], beside(main, unread)?].concat();
             let texts = paths.into_iter().map(|path| Text::read(main, path));
             texts.collect::<Result<Option<Vec<_>>, _>>()
         };
-        let policy = Text::read(&files.policy, files.policy.clone())?;
-        let (people, hosts) = (all(&files.people, people)?, all(&files.hosts, hosts)?);
+        let policy = Text::read(policy, policy.to_owned())?;
+        let (people, hosts) = (all(people, &mut unread)?, all(hosts, &mut unread)?);
         Ok(match (policy, people, hosts) {
             (Some(policy), Some(people), Some(hosts)) => {
                 Some(Self { policy, people, hosts, unread })
@@ -152,12 +154,38 @@ fn framed(texts: &[Text]) -> String {
     if let [alone] = texts {
         return alone.text.clone();
     }
-    let mut all = String::from("hallpass.files v1\n");
+    let mut all = String::from(FRAME);
     for Text { name, text, .. } in texts {
         all += &format!("{name} {}\n{text}\n", text.len());
     }
     all
 }
+
+/// The files that were put together as one text that is hashed; `alone` is the name of one that stands
+/// for itself.
+pub fn unframed(text: &str, alone: &str) -> Result<Vec<Text>, String> {
+    let whole = |name: &str, text: &str| Text {
+        path: PathBuf::from(name),
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
+    let Some(mut rest) = text.strip_prefix(FRAME) else { return Ok(vec![whole(alone, text)]) };
+    let mut all = Vec::new();
+    while !rest.is_empty() {
+        let cut = || format!("it is not whole after its file {}", all.len());
+        let (head, after) = rest.split_once('\n').ok_or_else(cut)?;
+        let (name, length) = head.rsplit_once(' ').ok_or_else(cut)?;
+        let length: usize = length.parse().map_err(|_| cut())?;
+        let (text, after) = after.split_at_checked(length).ok_or_else(cut)?;
+        let after = after.strip_prefix('\n').ok_or_else(cut)?;
+        all.push(whole(name, text));
+        rest = after;
+    }
+    Ok(all)
+}
+
+/// The first line of several files put together.
+const FRAME: &str = "hallpass.files v1\n";
 
 /// The folder of further files: `people.d` beside `people.toml`.
 pub fn folder(main: &Path) -> PathBuf {

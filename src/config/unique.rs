@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 /// The table.
 #[derive(Debug)]
-pub(super) struct Unique<K, V>(pub(super) BTreeMap<K, V>);
+pub(crate) struct Unique<K, V>(pub(crate) BTreeMap<K, V>);
 
 impl<K, V> Default for Unique<K, V> {
     fn default() -> Self {

@@ -15,7 +15,7 @@ use cedar_policy::{
 use super::asks::Asks;
 use super::cedar::{Who, circumstances, string};
 use super::facts::Person;
-use super::policy::{Leave, Policy};
+use super::policy::{Leave, Policy, Scope};
 use super::refusal::{Reason, Refusal};
 use super::{PolicyFault, answer, deciders};
 use crate::certificate::names::{self, FreezeName, OfferId, TagName};
@@ -118,15 +118,15 @@ pub fn permits(policy: &Policy, matter: &Matter) -> Permission {
 }
 
 /// The matter in Cedar's words.
-struct Asked<'p> {
+pub(super) struct Asked<'p> {
     who: Who,
     desk: &'p EntityUid,
-    entities: Entities,
-    request: Request,
+    pub(super) entities: Entities,
+    pub(super) request: Request,
 }
 
 impl<'p> Asked<'p> {
-    fn new(policy: &'p Policy, matter: &Matter) -> Result<Self, String> {
+    pub(super) fn new(policy: &'p Policy, matter: &Matter) -> Result<Self, String> {
         let words = &policy.words;
         let who = Who::of(words, &matter.person)?;
         let desk = &words.desk;
@@ -167,7 +167,12 @@ impl<'p> Asked<'p> {
 
     /// Whether the first line of this permit speaks of the person.
     fn concerns(&self, leave: &Leave) -> bool {
-        leave.scope.speaks_of(
+        self.speaks_of(&leave.scope)
+    }
+
+    /// Whether a first line speaks of the person and the desk.
+    pub(super) fn speaks_of(&self, scope: &Scope) -> bool {
+        scope.speaks_of(
             (&self.who.principal, &self.who.principals),
             (self.desk, &HashSet::from([self.desk.clone()])),
         )

@@ -151,6 +151,16 @@ impl Scope {
         self.speaks_of(asked.principal(), asked.resource())
     }
 
+    /// Whether its first line speaks of this principal, whatever for.
+    pub(super) fn is_for(&self, principal: (&EntityUid, &HashSet<EntityUid>)) -> bool {
+        self.principal.matches(principal)
+    }
+
+    /// Whether its first line speaks of this resource, whoever asks.
+    pub(super) fn is_on(&self, resource: (&EntityUid, &HashSet<EntityUid>)) -> bool {
+        self.resource.matches(resource)
+    }
+
     /// The same, of who asks and what for, each with what it is in.
     pub(super) fn speaks_of(
         &self,

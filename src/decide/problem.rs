@@ -95,19 +95,19 @@ const MARGIN: usize = 40;
 
 /// Collects the problems of one file.
 #[derive(Debug)]
-pub(super) struct Problems<'a> {
+pub(crate) struct Problems<'a> {
     file: &'a str,
     text: &'a str,
     found: Vec<(usize, Problem)>,
 }
 
 impl<'a> Problems<'a> {
-    pub(super) fn new(file: &'a str, text: &'a str) -> Self {
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
         Self { file, text, found: Vec::new() }
     }
 
     /// Notes a problem at these bytes of the file.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         at: &Range<usize>,
         message: impl Into<String>,
@@ -134,12 +134,12 @@ impl<'a> Problems<'a> {
         }
     }
 
-    pub(super) fn none(&self) -> bool {
+    pub(crate) fn none(&self) -> bool {
         self.found.is_empty()
     }
 
     /// All that was found, in the order of the file.
-    pub(super) fn into_error(mut self) -> LoadError {
+    pub(crate) fn into_error(mut self) -> LoadError {
         self.found.sort_by_key(|(start, _)| *start);
         LoadError { problems: self.found.into_iter().map(|(_, problem)| problem).collect() }
     }

@@ -118,6 +118,28 @@ pub(super) fn reads_of(clauses: &[Clause]) -> BTreeSet<String> {
     all.collect()
 }
 
+/// The names of all attributes that a policy's clauses read, of whatever they read them.
+pub(super) fn attributes_of(clauses: &[Clause]) -> BTreeSet<String> {
+    fn within(expr: &Expr) -> BTreeSet<String> {
+        let look = |part: &Expr| match part {
+            Expr::GetAttr { expr, attr } => {
+                let mut all = within(expr);
+                all.insert(attr.to_string());
+                Some(all)
+            }
+            Expr::HasAttr { expr, attrs } => {
+                let mut all = within(expr);
+                all.extend(attrs.iter().map(ToString::to_string));
+                Some(all)
+            }
+            _ => None,
+        };
+        expr.reduce(&look, &|a, b| a.union(&b).cloned().collect(), BTreeSet::new())
+    }
+    let all = clauses.iter().flat_map(|(Clause::When(expr) | Clause::Unless(expr))| within(expr));
+    all.collect()
+}
+
 /// Whether a policy's clauses read a host's name, by which alone two hosts may differ.
 pub(super) fn reads_host(clauses: &[Clause]) -> bool {
     let look = |part: &Expr| match part {

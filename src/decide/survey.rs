@@ -303,7 +303,7 @@ fn cover(policy: &Policy, facts: &Facts) -> Result<Vec<usize>, PolicyFault> {
 }
 
 /// What an offer takes besides being for the person and the account.
-fn needs(offer: &Offer) -> Vec<String> {
+pub(super) fn needs(offer: &Offer) -> Vec<String> {
     let mut needs: Vec<String> = Vec::new();
     let mut ticket: Vec<String> = Vec::new();
     let (mut any_ticket, mut reason) = (false, false);

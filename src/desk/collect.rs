@@ -327,7 +327,7 @@ impl Desk {
     }
 }
 
-pub(super) fn person_facts(
+pub(crate) fn person_facts(
     person: &Person,
     mut shifts: BTreeMap<GroupName, UnixTime>,
 ) -> PersonFacts {
@@ -342,7 +342,7 @@ pub(super) fn person_facts(
     }
 }
 
-pub(super) fn account_facts(login: &Login, host: &Host) -> Account {
+pub(crate) fn account_facts(login: &Login, host: &Host) -> Account {
     Account {
         login: login.clone(),
         host: host.name.clone(),

@@ -156,7 +156,7 @@ pub fn person<'d>(deciding: &'d Deciding, name: &PersonName) -> Result<&'d Perso
 }
 
 /// What a dry run is made from, before anything was said.
-pub(super) fn bare(person: &Person, account: Account, at: At<'_>) -> Facts {
+pub(crate) fn bare(person: &Person, account: Account, at: At<'_>) -> Facts {
     let around = at.around.map_or_else(Around::default, |all| all.of(&account));
     let shifts = at.around.map_or_else(BTreeMap::new, Surroundings::shifts);
     Facts {

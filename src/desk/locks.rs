@@ -144,10 +144,20 @@ impl Locks {
     /// Reads every lock there ever was. What would lift one unnoticed, facts that are not those of the
     /// leaf, is an error.
     pub fn rebuild(store: &Store) -> Result<Self, StoreError> {
+        Self::rebuild_to(store, &|_, _| true)
+    }
+
+    /// The locks that stood at some moment: by those entries alone that `counts`, told by index and facts.
+    pub fn rebuild_to(
+        store: &Store,
+        counts: &dyn Fn(u64, &[u8]) -> bool,
+    ) -> Result<Self, StoreError> {
         let mut locks = Self::default();
         let mut unread = None;
         store.each_of(Kind::Lock, |row| {
-            unread = locks.refold(&row).err();
+            if row.facts.as_ref().is_none_or(|facts| counts(row.index, facts)) {
+                unread = locks.refold(&row).err();
+            }
             unread.is_none()
         })?;
         unread.map_or(Ok(locks), Err)
@@ -242,7 +252,8 @@ impl Locks {
             .or_else(|| principals.iter().find_map(|one| self.against_principal(one, hosts)))
     }
 
-    fn against_principal(&self, principal: &Principal, hosts: &Hosts) -> Option<&Lock> {
+    /// The same, whoever asks.
+    pub fn against_principal(&self, principal: &Principal, hosts: &Hosts) -> Option<&Lock> {
         match principal {
             // By name first: a host that is in no file any more may be locked all the same.
             Principal::At(_, name) => self

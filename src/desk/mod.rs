@@ -13,7 +13,7 @@
 //! ```
 
 pub mod around;
-mod collect;
+pub(crate) mod collect;
 pub mod delivery;
 mod entries;
 pub mod explaining;

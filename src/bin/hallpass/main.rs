@@ -1,5 +1,6 @@
 //! `hallpass`: serve, and the operator's and the engineer's command line.
 
+mod access;
 mod audit;
 mod control;
 mod engineer;
@@ -12,6 +13,7 @@ mod keys;
 mod ledger;
 mod locks;
 mod operate;
+mod policy;
 mod recover;
 mod serve;
 mod ticket;
@@ -38,6 +40,8 @@ enum Stop {
     Invalid,
     /// Something broke; it was said.
     Told,
+    /// What two things cannot even be compared for, or a test be run: status 2, as diff(1) has it.
+    Trouble(String),
     /// A word was not understood: what, and what to type instead.
     Usage(String, String),
 }
@@ -78,6 +82,8 @@ fn main() -> ExitCode {
             let (at, question) = words.question();
             explain::run(&at.config, question)
         }
+        Verb::Policy(verb) => policy::policy(verb),
+        Verb::Access(words) => access::access(words),
         Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
         Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
         Verb::Locks(at) => locks::list(&at.config),
@@ -133,6 +139,10 @@ fn main() -> ExitCode {
         Err(Stop::Invalid) => ExitCode::from(1),
         Err(Stop::Usage(what, hint)) => {
             eprintln!("hallpass: usage: {what}\nhint: {hint}");
+            ExitCode::from(2)
+        }
+        Err(Stop::Trouble(why)) => {
+            eprintln!("hallpass: {why}");
             ExitCode::from(2)
         }
         Err(Stop::Told) => ExitCode::from(75),

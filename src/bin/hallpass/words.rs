@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::access::AccessWords;
 use crate::audit::AuditVerb;
 use crate::engineer::{EnsureWords, SshWords};
 use crate::explain::Question;
+use crate::policy::PolicyVerb;
 use hallpass::certificate::names::{
     FreezeName, GroupName, HostName, Login, PersonName, Reason, TagName, TicketId,
 };
@@ -58,6 +60,11 @@ pub(crate) enum Verb {
     Host(HostVerb),
     /// Say what a request of somebody's would come to, and what each offer misses; nothing is written
     Explain(ExplainWords),
+    /// Test the policy by cases, compare it with another
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// Say who can get where: every person, account and offer, now or at any moment of the ledger
+    Access(AccessWords),
     /// Stop every certificate for a person, by a key, on a host, on a tag's hosts, or all of them
     Lock {
         /// PERSON, host:NAME, tag:NAME, key:SHA256:... or everything

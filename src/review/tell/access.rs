@@ -1,0 +1,368 @@
+//! Access, as a table for people, as CSV for spreadsheets, as JSON for programs: written as it is found.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::line;
+use crate::audit::tell::ascii;
+use crate::certificate::names::{HostName, Login};
+use crate::certificate::safe::Safe;
+use crate::config::ConfigError;
+use crate::config::people::PersonKind;
+use crate::config::snapshot::hex;
+use crate::decide::{PolicyFault, Terms};
+use crate::review::access::{Access, Review, What};
+use crate::review::group::Places;
+use crate::review::moment::Source;
+
+/// How it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Grouped by person, for people.
+    Table,
+    /// A line for each person, account and offer.
+    Csv,
+    /// An array with an object for each of them.
+    Json,
+}
+
+/// Why it was not written to its end.
+#[derive(Debug)]
+pub enum NotWritten {
+    /// The policy cannot be evaluated.
+    Policy(PolicyFault),
+    /// Nobody takes it.
+    Io(io::Error),
+}
+
+impl From<PolicyFault> for NotWritten {
+    fn from(why: PolicyFault) -> Self {
+        Self::Policy(why)
+    }
+}
+
+impl From<io::Error> for NotWritten {
+    fn from(why: io::Error) -> Self {
+        Self::Io(why)
+    }
+}
+
+impl std::fmt::Display for NotWritten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Policy(why) => write!(f, "{why}"),
+            Self::Io(why) => write!(f, "stdout: {why}"),
+        }
+    }
+}
+
+impl From<NotWritten> for ConfigError {
+    fn from(why: NotWritten) -> Self {
+        Self::new(why.to_string())
+    }
+}
+
+/// Writes all of it; how many people, and how many accounts of theirs, an account counted once for each
+/// offer.
+pub fn write(
+    review: &Review<'_>,
+    format: Format,
+    to: &mut dyn Write,
+) -> Result<(usize, usize), NotWritten> {
+    match format {
+        Format::Table => table(review, to),
+        Format::Csv => csv(review, to),
+        Format::Json => json(review, to),
+    }
+}
+
+fn table(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotWritten> {
+    for line in review.moment().source.lines() {
+        writeln!(to, "{line}")?;
+    }
+    for lock in review.moment().locks.iter() {
+        writeln!(to, "{lock}")?;
+    }
+    let places = Places::of(review.hosts().iter().copied());
+    let (mut people, mut accounts, mut last) = (0, 0, None);
+    review.each(|access| {
+        let person = access.person;
+        if last.as_ref() != Some(&person.name) {
+            last = Some(person.name.clone());
+            people += 1;
+            let groups: Vec<&str> = person.groups.iter().map(|group| group.as_str()).collect();
+            let groups = if groups.is_empty() {
+                String::new()
+            } else {
+                format!(", in {}", groups.join(", "))
+            };
+            writeln!(to, "\n{} ({}{groups})", person.name, kind(&access))?;
+            for lock in access.locked {
+                writeln!(to, "  locked: {lock}")?;
+            }
+        }
+        match &access.what {
+            What::Desk(leave) => {
+                accounts += 1;
+                writeln!(to, "  {} at the desk, by {}", leave.act, leave.id)?;
+                for need in &leave.needs {
+                    writeln!(to, "    needs {}", Safe(need))?;
+                }
+                for forbid in &leave.forbids {
+                    writeln!(to, "    unless {forbid} forbids it")?;
+                }
+            }
+            What::Accounts { offer, forbids, accounts: all } => {
+                for (login, hosts) in all {
+                    accounts += hosts.len();
+                    let names: BTreeSet<HostName> = hosts
+                        .iter()
+                        .filter_map(|at| review.hosts().get(*at))
+                        .map(|host| host.name.clone())
+                        .collect();
+                    let terms = offer.terms.as_ref().map_or(String::new(), said);
+                    writeln!(to, "  {}, by {}: {terms}", places.accounts(login, &names), offer.id)?;
+                    let locked: BTreeSet<&str> =
+                        hosts.iter().filter_map(|at| review.lock_on(*at, login)).collect();
+                    for lock in locked {
+                        writeln!(to, "    locked: {lock}")?;
+                    }
+                }
+                for need in &offer.needs {
+                    writeln!(to, "    needs {}", Safe(need))?;
+                }
+                for forbid in *forbids {
+                    writeln!(to, "    unless {forbid} forbids it")?;
+                }
+            }
+        }
+        Ok::<(), NotWritten>(())
+    })?;
+    Ok((people, accounts))
+}
+
+/// An offer's terms in a few words.
+fn said(terms: &Terms) -> String {
+    let mut said = format!("{} certificates within {}", terms.ttl, terms.period);
+    for (name, value) in more(terms) {
+        if !value.is_empty() {
+            said += &format!(", {name} {}", Safe(&value));
+        }
+    }
+    said
+}
+
+/// Its terms but for how long.
+fn more(terms: &Terms) -> [(&'static str, String); 5] {
+    let list = |all: Vec<String>| all.join(" ");
+    [
+        ("extensions", list(terms.extensions.iter().map(ToString::to_string).collect())),
+        ("source_address", list(terms.source_address.iter().map(ToString::to_string).collect())),
+        ("force_command", terms.force_command.clone().unwrap_or_default()),
+        ("delivery", terms.delivery.map_or(String::new(), |only| only.to_string())),
+        (
+            "limit",
+            terms
+                .limit
+                .map_or(String::new(), |limit| format!("{} per {}", limit.count, limit.span)),
+        ),
+    ]
+}
+
+/// The columns of the CSV, in order; of an object of the JSON the members.
+const COLUMNS: [&str; 22] = [
+    "person",
+    "kind",
+    "groups",
+    "account",
+    "login",
+    "host",
+    "tags",
+    "offer",
+    "ttl",
+    "period",
+    "extensions",
+    "source_address",
+    "force_command",
+    "delivery",
+    "limit",
+    "needs",
+    "unless_forbidden_by",
+    "locked",
+    "as_of",
+    "policy",
+    "people",
+    "hosts",
+];
+
+/// Where the row is from: when, and of each text the entry and the hash.
+fn from(source: &Source) -> Vec<String> {
+    let text = |(_, hash, entry): &(&str, _, Option<u64>)| {
+        let entry = entry.map_or("not in the ledger".to_owned(), |at| format!("entry {at}"));
+        format!("{entry} sha256 {}", hex(*hash))
+    };
+    std::iter::once(source.time.to_string()).chain(source.texts.iter().map(text)).collect()
+}
+
+fn csv(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotWritten> {
+    to.write_all(line(COLUMNS).as_bytes())?;
+    let source = from(&review.moment().source);
+    let end = line(source.iter().map(String::as_str));
+    let mut counted = Counted::default();
+    review.each(|access| {
+        counted.person(&access);
+        let (person, person_locks) = (access.person, access.locked.join("; "));
+        let groups: Vec<&str> = person.groups.iter().map(|group| group.as_str()).collect();
+        let groups = groups.join(" ");
+        match &access.what {
+            What::Desk(leave) => {
+                counted.accounts += 1;
+                let (at, needs) = (format!("desk: {}", leave.act), leave.needs.join("; "));
+                let forbids = ids(&leave.forbids);
+                let mut cells = vec![person.name.as_str(), kind(&access), &groups, &at, "", "", ""];
+                cells.extend([leave.id.as_str(), "", "", "", "", "", "", ""]);
+                cells.extend([needs.as_str(), &forbids, &person_locks]);
+                row(to, &cells, &end)
+            }
+            What::Accounts { offer, forbids, accounts } => {
+                let Some(terms) = &offer.terms else { return Ok(()) };
+                let (ttl, period) = (terms.ttl.to_string(), terms.period.to_string());
+                let [extensions, source, command, delivery, limit] = more(terms).map(|(_, v)| v);
+                let (needs, forbids) = (offer.needs.join("; "), ids(forbids));
+                for (login, hosts) in accounts {
+                    for at in hosts {
+                        let Some(host) = review.hosts().get(*at) else { continue };
+                        counted.accounts += 1;
+                        let tags: Vec<&str> = host.tags.iter().map(|tag| tag.as_str()).collect();
+                        let (name, tags) = (format!("{login}@{}", host.name), tags.join(" "));
+                        let locked = locked(review, *at, login, &person_locks);
+                        let cells = [
+                            person.name.as_str(),
+                            kind(&access),
+                            &groups,
+                            &name,
+                            login.as_str(),
+                            host.name.as_str(),
+                            &tags,
+                            offer.id.as_str(),
+                            &ttl,
+                            &period,
+                            &extensions,
+                            &source,
+                            &command,
+                            &delivery,
+                            &limit,
+                            &needs,
+                            &forbids,
+                            &locked,
+                        ];
+                        row(to, &cells, &end)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    })?;
+    Ok((counted.people, counted.accounts))
+}
+
+fn row(to: &mut dyn Write, cells: &[&str], end: &str) -> Result<(), NotWritten> {
+    let mut text = line(cells.iter().copied());
+    text.truncate(text.len() - "\r\n".len());
+    text.push(',');
+    text.push_str(end);
+    Ok(to.write_all(text.as_bytes())?)
+}
+
+fn json(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotWritten> {
+    let source = &review.moment().source;
+    let text = |(_, hash, entry): &(&str, crate::ledger::tree::Hash, Option<u64>)| json!({ "sha256": hex(*hash), "entry": entry });
+    let [policy, people, hosts] = source.texts.each_ref().map(text);
+    let whence = json!({
+        "as_of": source.time, "policy": policy, "people": people, "hosts": hosts,
+    });
+    let mut counted = Counted::default();
+    let mut first = true;
+    to.write_all(b"[")?;
+    review.each(|access| {
+        counted.person(&access);
+        let person = access.person;
+        let mut put = |mut object: Value| {
+            if let (Some(object), Value::Object(whence)) = (object.as_object_mut(), &whence) {
+                object.extend(whence.clone());
+            }
+            let comma = if std::mem::take(&mut first) { "\n" } else { ",\n" };
+            write!(to, "{comma}{}", ascii(&object).trim_end())
+        };
+        match &access.what {
+            What::Desk(leave) => {
+                counted.accounts += 1;
+                Ok(put(json!({
+                    "person": person.name, "kind": kind(&access), "groups": person.groups,
+                    "desk": leave.act, "offer": leave.id, "needs": leave.needs,
+                    "unless_forbidden_by": leave.forbids, "locked": access.locked,
+                }))?)
+            }
+            What::Accounts { offer, forbids, accounts } => {
+                let limit = offer.terms.as_ref().and_then(|terms| terms.limit);
+                let limit = limit.map(|limit| json!({ "count": limit.count, "span": limit.span.as_secs() }));
+                for (login, hosts) in accounts {
+                    for at in hosts {
+                        let Some(host) = review.hosts().get(*at) else { continue };
+                        counted.accounts += 1;
+                        let mut locks = access.locked.to_vec();
+                        locks.extend(review.lock_on(*at, login).map(str::to_owned));
+                        put(json!({
+                            "person": person.name, "kind": kind(&access), "groups": person.groups,
+                            "account": format!("{login}@{}", host.name), "login": login,
+                            "host": host.name, "tags": host.tags, "offer": offer.id, "why": offer.why,
+                            "terms": offer.terms, "limit": limit, "needs": offer.needs, "conditions": offer.conditions,
+                            "unless_forbidden_by": forbids, "locked": locks,
+                        }))?;
+                    }
+                }
+                Ok::<(), NotWritten>(())
+            }
+        }
+    })?;
+    to.write_all(b"\n]\n")?;
+    Ok((counted.people, counted.accounts))
+}
+
+#[derive(Default)]
+struct Counted {
+    people: usize,
+    accounts: usize,
+    last: Option<String>,
+}
+
+impl Counted {
+    fn person(&mut self, access: &Access<'_>) {
+        let name = access.person.name.as_str();
+        if self.last.as_deref() != Some(name) {
+            self.last = Some(name.to_owned());
+            self.people += 1;
+        }
+    }
+}
+
+fn kind(access: &Access<'_>) -> &'static str {
+    match access.person.kind {
+        PersonKind::Person => "person",
+        PersonKind::Service => "service",
+    }
+}
+
+fn ids(all: &[crate::certificate::names::OfferId]) -> String {
+    all.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+fn locked(review: &Review<'_>, host: usize, login: &Login, person: &str) -> String {
+    match (review.lock_on(host, login), person) {
+        (None, person) => person.to_owned(),
+        (Some(lock), "") => lock.to_owned(),
+        (Some(lock), person) => format!("{person}; {lock}"),
+    }
+}
