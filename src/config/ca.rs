@@ -12,6 +12,7 @@ use super::webhook::Webhook;
 use crate::certificate::cidr::Cidr;
 use crate::certificate::names::HostName;
 use crate::certificate::time::Span;
+use crate::decide::Saying;
 use crate::ledger::checkpoint::decimal;
 use crate::ledger::tree::Hash;
 
@@ -48,6 +49,9 @@ pub struct Ca {
     /// How much is issued.
     #[serde(default)]
     pub limits: IssueLimits,
+    /// Which reasons say something.
+    #[serde(default)]
+    pub reason: Saying,
     /// The operator's socket.
     #[serde(default)]
     pub control: Control,
@@ -336,6 +340,8 @@ pub struct Files {
     pub people: PathBuf,
     /// Hosts, their accounts and tags.
     pub hosts: PathBuf,
+    /// Named hours, for the policy, if there are any. Who can change them changes when people get in.
+    pub hours: Option<PathBuf>,
     /// A list of what the files must be, as `sha256sum` prints it. Where there is one, nothing else
     /// than what it lists decides.
     pub sums: Option<PathBuf>,
@@ -409,6 +415,7 @@ impl Ca {
             name: _,
             source: _,
             limits: _,
+            reason: _,
         } = self;
         let TrustFiles { user_ca, user_ca_next, emergency_ca, bare_ca, host_ca } = trust;
         [
@@ -431,6 +438,7 @@ impl Ca {
         .into_iter()
         .chain(&mut signer.spawn)
         .chain(&mut files.sums)
+        .chain(&mut files.hours)
         .chain(&mut control.socket)
         .chain(freezes)
         .chain(on_call.iter_mut().flat_map(OnCall::paths))

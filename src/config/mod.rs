@@ -6,6 +6,9 @@ pub mod ca;
 mod csv;
 pub mod edit;
 pub mod hosts;
+pub mod hours;
+#[cfg(test)]
+mod hours_tests;
 pub mod import;
 pub mod init;
 mod inventory;
@@ -41,7 +44,7 @@ use self::people::{People, PersonKind};
 use self::snapshot::{Snapshot, Text};
 use crate::certificate::draft::Texts;
 use crate::certificate::names::GroupName;
-use crate::decide::{Policy, World};
+use crate::decide::{Policy, Saying, World};
 use crate::ledger::tree::Hash;
 
 /// What is wrong with a configuration, for its operator: file, line, column, and what to do.
@@ -114,13 +117,14 @@ impl Deciding {
 
     /// The same, from texts.
     pub fn parse(ca: &Ca, read: &Snapshot) -> Result<Self, ConfigError> {
-        Self::of(read, ca.on_call.iter().map(|one| one.group.clone()))
+        Self::of(read, ca.on_call.iter().map(|one| one.group.clone()), ca.reason.clone())
     }
 
     /// The same, of any CA: one where these groups exist too.
     pub fn of(
         read: &Snapshot,
         more: impl IntoIterator<Item = GroupName>,
+        saying: Saying,
     ) -> Result<Self, ConfigError> {
         let framed = read.framed();
         let bytes = framed.each_ref().map(String::len);
@@ -139,7 +143,8 @@ impl Deciding {
             return Err(ConfigError::in_file(&host.file, &what));
         }
         let name = read.policy.path.display().to_string();
-        let mut world = world(&people, &hosts);
+        let hours = read.hours.as_ref().map(hours::read).transpose()?.unwrap_or_default();
+        let mut world = World { hours, saying, ..world(&people, &hosts) };
         world.groups.extend(more);
         let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
@@ -161,12 +166,15 @@ fn world(people: &People, hosts: &Hosts) -> World {
         .iter()
         .flat_map(|host| host.accounts.iter().map(|login| (login.clone(), host.name.clone())));
     World {
+        hours: Default::default(),
+        saying: Saying::default(),
         groups: people.groups().clone(),
         tags: hosts.tags().clone(),
         hosts: hosts.iter().map(|host| host.name.clone()).collect(),
         persons: of(PersonKind::Person),
         services: of(PersonKind::Service),
         accounts: accounts.collect(),
+        ..World::default()
     }
 }
 

@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::ca::Ca;
+use super::ca::{Ca, Files};
 use super::{ConfigError, sums};
 use crate::ledger::tree::Hash;
 
@@ -20,6 +20,8 @@ use crate::ledger::tree::Hash;
 pub struct Snapshot {
     /// `policy.cedar`.
     pub policy: Text,
+    /// `hours.toml`, where there is one. It belongs to the policy, and is hashed and kept with it.
+    pub hours: Option<Text>,
     /// `people.toml`, then `people.d` by name.
     pub people: Vec<Text>,
     /// `hosts.toml`, then `hosts.d` by name.
@@ -39,10 +41,31 @@ pub struct Text {
     pub text: String,
 }
 
+/// Where the files are.
+#[derive(Debug, Clone, Copy)]
+pub struct Paths<'p> {
+    /// The policy.
+    pub policy: &'p Path,
+    /// The named hours, if there are any.
+    pub hours: Option<&'p Path>,
+    /// The people.
+    pub people: &'p Path,
+    /// The hosts.
+    pub hosts: &'p Path,
+}
+
+impl<'p> Paths<'p> {
+    /// What `ca.toml` says.
+    pub fn of(files: &'p Files) -> Self {
+        let Files { policy, hours, people, hosts, .. } = files;
+        Self { policy, hours: hours.as_deref(), people, hosts }
+    }
+}
+
 impl Snapshot {
     /// Reads everything that decides.
     pub fn take(ca: &Ca) -> Result<Self, ConfigError> {
-        let read = Self::beside(&ca.files.policy, &ca.files.people, &ca.files.hosts)?;
+        let read = Self::beside(&Paths::of(&ca.files))?;
         if let Some(list) = &ca.files.sums {
             sums::check(list, &read)?;
         }
@@ -50,10 +73,10 @@ impl Snapshot {
     }
 
     /// Reads these files, and what is in the folders beside them, whatever any list says.
-    pub fn beside(policy: &Path, people: &Path, hosts: &Path) -> Result<Self, ConfigError> {
-        let mut first = Self::read(policy, people, hosts)?;
+    pub fn beside(paths: &Paths<'_>) -> Result<Self, ConfigError> {
+        let mut first = Self::read(paths)?;
         for _ in 0..TRIES {
-            let second = Self::read(policy, people, hosts)?;
+            let second = Self::read(paths)?;
             match (first, second) {
                 (Some(first), Some(second)) if first == second => return Ok(first),
                 (_, second) => first = second,
@@ -63,18 +86,24 @@ impl Snapshot {
     }
 
     /// Reads each file once; `None` if one changed meanwhile.
-    fn read(policy: &Path, people: &Path, hosts: &Path) -> Result<Option<Self>, ConfigError> {
+    fn read(paths: &Paths<'_>) -> Result<Option<Self>, ConfigError> {
+        let Paths { policy, hours, people, hosts } = *paths;
         let mut unread = Vec::new();
         let all = |main: &Path, unread: &mut Vec<PathBuf>| {
             let paths = [vec![main.to_owned()], beside(main, unread)?].concat();
             let texts = paths.into_iter().map(|path| Text::read(main, path));
             texts.collect::<Result<Option<Vec<_>>, _>>()
         };
+        // Named as it lies beside the policy.
+        let hours = match hours {
+            Some(path) => Text::read(policy, path.to_owned())?.map(Some),
+            None => Some(None),
+        };
         let policy = Text::read(policy, policy.to_owned())?;
         let (people, hosts) = (all(people, &mut unread)?, all(hosts, &mut unread)?);
-        Ok(match (policy, people, hosts) {
-            (Some(policy), Some(people), Some(hosts)) => {
-                Some(Self { policy, people, hosts, unread })
+        Ok(match (policy, hours, people, hosts) {
+            (Some(policy), Some(hours), Some(people), Some(hosts)) => {
+                Some(Self { policy, hours, people, hosts, unread })
             }
             _ => None,
         })
@@ -82,12 +111,13 @@ impl Snapshot {
 
     /// Every file.
     pub fn texts(&self) -> impl Iterator<Item = &Text> {
-        std::iter::once(&self.policy).chain(&self.people).chain(&self.hosts)
+        std::iter::once(&self.policy).chain(&self.hours).chain(&self.people).chain(&self.hosts)
     }
 
     /// The three texts that are hashed, named in every certificate's facts, and kept.
     pub fn framed(&self) -> [String; 3] {
-        [self.policy.text.clone(), framed(&self.people), framed(&self.hosts)]
+        let policy: Vec<&Text> = std::iter::once(&self.policy).chain(&self.hours).collect();
+        [framed(policy), framed(&self.people), framed(&self.hosts)]
     }
 
     /// Keeps the three texts in a folder, each under its hash, durably: what a hash in the ledger stands
@@ -149,9 +179,11 @@ pub fn unhex(text: &str) -> Option<Hash> {
 /// <80 bytes>
 /// ```
 ///
-/// with a line feed after each file's bytes. No TOML begins like that.
-fn framed(texts: &[Text]) -> String {
-    if let [alone] = texts {
+/// with a line feed after each file's bytes. No TOML begins like that, and no
+/// policy. `policy.cedar` is framed with `hours.toml`, where there is one.
+fn framed<'t>(texts: impl IntoIterator<Item = &'t Text>) -> String {
+    let texts: Vec<&Text> = texts.into_iter().collect();
+    if let [alone] = texts.as_slice() {
         return alone.text.clone();
     }
     let mut all = String::from(FRAME);

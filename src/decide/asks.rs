@@ -1,6 +1,6 @@
 //! The conditions for which a refusal has a sentence of its own, however they are written.
 
-use cedar_policy::pst::{BinaryOp, Expr, Literal, Var};
+use cedar_policy::pst::{BinaryOp, Expr, Literal, UnaryOp, Var};
 
 /// The conditions that have a sentence of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,22 @@ pub(super) enum Asks {
     Covers,
     /// That a reason was given.
     Reason,
+    /// That this moment is in the ticket's window.
+    Window,
+    /// That nothing is frozen.
+    NotFrozen,
+    /// That this moment is in one of these hours, or in none of them.
+    Hours {
+        /// Their names.
+        names: Vec<String>,
+        /// Whether it is to be in one of them.
+        within: bool,
+    },
+    /// Something of how many certificates the person was given of late, or for how many hosts.
+    Recent {
+        /// Whether it is the hosts.
+        hosts: bool,
+    },
     /// Anything else.
     Other,
 }
@@ -24,7 +40,21 @@ pub(super) enum Asks {
 impl Asks {
     /// What a condition asks for.
     pub(super) fn of(expr: &Expr) -> Self {
+        if let Some(names) = hours(expr) {
+            return Asks::Hours { names, within: true };
+        }
         match expr {
+            Expr::UnaryOp { op: UnaryOp::Not, expr } if is(expr, &["frozen"]) => Asks::NotFrozen,
+            Expr::UnaryOp { op: UnaryOp::Not, expr } => match hours(expr) {
+                Some(names) => Asks::Hours { names, within: false },
+                None => Asks::Other,
+            },
+            Expr::BinaryOp { op, left, right }
+                if compares(*op) && recent(left, right).is_some() =>
+            {
+                Asks::Recent { hosts: recent(left, right) == Some("recent_hosts") }
+            }
+            Expr::GetAttr { .. } if is_of_ticket(expr, "in_window") => Asks::Window,
             Expr::HasAttr { expr, attrs } => {
                 let path = path(expr).map(|mut path| {
                     path.extend(attrs.iter().map(|attr| attr.as_str()));
@@ -67,13 +97,56 @@ fn path(expr: &Expr) -> Option<Vec<&str>> {
     }
 }
 
+/// Whether this is `context.a.b`.
+fn is(expr: &Expr, what: &[&str]) -> bool {
+    path(expr).is_some_and(|path| path == what)
+}
+
 /// Whether this is `context.ticket.FIELD`.
 fn is_of_ticket(expr: &Expr, field: &str) -> bool {
-    path(expr).is_some_and(|path| path == ["ticket", field])
+    is(expr, &["ticket", field])
+}
+
+fn compares(op: BinaryOp) -> bool {
+    use BinaryOp::{Eq, Greater, GreaterEq, Less, LessEq, NotEq};
+    matches!(op, Eq | NotEq | Less | LessEq | Greater | GreaterEq)
+}
+
+/// Which number of `context.history` is compared with one that is written out.
+fn recent(left: &Expr, right: &Expr) -> Option<&'static str> {
+    let side = match (left, right) {
+        (Expr::Literal(Literal::Long(_)), side) | (side, Expr::Literal(Literal::Long(_))) => side,
+        _ => return None,
+    };
+    ["recent", "recent_hosts"].into_iter().find(|what| is(side, &["history", what]))
+}
+
+/// The names in `context.hours.contains(Hours::"a")`, in `containsAny`, and in several of them with `||`.
+fn hours(expr: &Expr) -> Option<Vec<String>> {
+    let name = |expr: &Expr| match expr {
+        Expr::Literal(Literal::EntityUID(uid)) => Some(uid.eid.to_string()),
+        _ => None,
+    };
+    match expr {
+        Expr::BinaryOp { op: BinaryOp::Contains, left, right } if is(left, &["hours"]) => {
+            Some(vec![name(right)?])
+        }
+        Expr::BinaryOp { op: BinaryOp::ContainsAny, left, right } if is(left, &["hours"]) => {
+            let Expr::Set(items) = right.as_ref() else { return None };
+            items.iter().map(|item| name(item)).collect()
+        }
+        Expr::BinaryOp { op: BinaryOp::Or, left, right } => {
+            let mut names = hours(left)?;
+            names.extend(hours(right)?);
+            Some(names)
+        }
+        _ => None,
+    }
 }
 
 fn equality(left: &Expr, right: &Expr) -> Asks {
     const YES: &Expr = &Expr::Literal(Literal::Bool(true));
+    const NO: &Expr = &Expr::Literal(Literal::Bool(false));
     const WHO: &Expr = &Expr::Var(Var::Principal);
     let are =
         |a: &dyn Fn(&Expr) -> bool, b: &Expr| (a(left) && right == b) || (a(right) && left == b);
@@ -85,6 +158,10 @@ fn equality(left: &Expr, right: &Expr) -> Asks {
         Asks::Mine
     } else if are(&|side| is_of_ticket(side, "covers"), YES) {
         Asks::Covers
+    } else if are(&|side| is_of_ticket(side, "in_window"), YES) {
+        Asks::Window
+    } else if are(&|side| is(side, &["frozen"]), NO) {
+        Asks::NotFrozen
     } else {
         Asks::Other
     }
@@ -155,6 +232,24 @@ mod tests {
             ("when { context.ticket.assignee == principal }", Asks::Mine),
             ("when { context.ticket.covers }", Asks::Covers),
             ("when { context has reason }", Asks::Reason),
+            ("when { context.ticket.in_window }", Asks::Window),
+            ("unless { context.frozen }", Asks::NotFrozen),
+            ("when { context.frozen == false }", Asks::NotFrozen),
+            (
+                "when { context.hours.contains(Hours::\"office\") }",
+                Asks::Hours { names: vec!["office".to_owned()], within: true },
+            ),
+            (
+                "when { context.hours.contains(Hours::\"a\") || context.hours.containsAny([Hours::\"b\"]) }",
+                Asks::Hours { names: vec!["a".to_owned(), "b".to_owned()], within: true },
+            ),
+            (
+                "unless { context.hours.contains(Hours::\"office\") }",
+                Asks::Hours { names: vec!["office".to_owned()], within: false },
+            ),
+            ("unless { context.history.recent_hosts > 10 }", Asks::Recent { hosts: true }),
+            ("when { 30 > context.history.recent }", Asks::Recent { hosts: false }),
+            ("when { context.history.recent_hosts < context.ttl }", Asks::Other),
             ("unless { context.ticket.mine }", Asks::Other),
             ("when { context.ticket.state == context.ticket.id }", Asks::Other),
             ("when { context.ticket.priority == \"high\" }", Asks::Other),

@@ -12,11 +12,12 @@ use cedar_policy::{
 };
 
 use super::facts::{Around, Facts, Person, Ticket};
+use super::saying::Saying;
 use super::terms::Terms;
 use crate::certificate::names::HoursName;
 use crate::certificate::time::{Span, UnixTime};
 
-/// The names of the shipped schema, parsed once.
+/// The names of the shipped schema, parsed once, and what makes a reason one.
 #[derive(Debug, Clone)]
 pub(super) struct Words {
     person: EntityTypeName,
@@ -36,6 +37,8 @@ pub(super) struct Words {
     pub(super) freeze: EntityUid,
     /// `Desk::"desk"`.
     pub(super) desk: EntityUid,
+    /// Which reasons say something; others are as if none was given.
+    pub(super) saying: Saying,
 }
 
 impl Words {
@@ -56,6 +59,7 @@ impl Words {
             lock: one("Action::\"lock\"")?,
             freeze: one("Action::\"freeze\"")?,
             desk: one("Desk::\"desk\"")?,
+            saying: Saying::default(),
         })
     }
 }
@@ -134,7 +138,7 @@ impl<'a> Asked<'a> {
             ("terms".to_owned(), offered(terms)?),
         ]);
         pairs.extend(self.around()?);
-        if let Some(reason) = &facts.reason {
+        if let Some(reason) = facts.reason.as_ref().filter(|_| self.words.saying.says(facts)) {
             pairs.push(("reason".to_owned(), string(reason.as_str())));
         }
         if let Some(ticket) = &facts.ticket {
@@ -149,7 +153,7 @@ impl<'a> Asked<'a> {
     }
 
     fn around(&self) -> Result<[(String, RestrictedExpression); 4], String> {
-        let Around { hours, freezes, history } = &self.facts.around;
+        let Around { hours, freezes, history, .. } = &self.facts.around;
         let hour = |name: &HoursName| {
             RestrictedExpression::new_entity_uid(uid(&self.words.hours, name.as_str()))
         };

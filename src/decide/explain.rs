@@ -4,14 +4,19 @@ use cedar_policy::Request;
 
 use super::asks::Asks;
 use super::cedar::Asked;
-use super::facts::Facts;
+use super::facts::{Facts, Ticket};
+use super::forbidden::forbidden as found;
+use super::grant::{Bound, Given};
+use super::hours::Hours;
+use super::longest::{is_timed, longest};
 use super::policy::{Offer, Policy};
-use super::refusal::{Reason, Refusal};
+use super::refusal::{Length, Reason, Refusal};
 use super::split::Conjunct;
 use super::terms::Delivery;
 use super::world::nearest;
-use super::{Judged, judge};
+use super::{Decision, Judged, decide, judge};
 use crate::certificate::names::{Login, OfferId};
+use crate::certificate::time::UnixTime;
 
 /// The most reasons that are told: a person reads the first, and a policy may have hundreds.
 const MOST_REASONS: usize = 5;
@@ -40,7 +45,9 @@ pub(super) fn refuse(
     });
     let mut reasons: Vec<Reason> = Vec::new();
     let mut sentences = Vec::new();
-    for reason in misses.into_iter().flat_map(|miss| miss.reasons) {
+    let missed = misses.into_iter().flat_map(|miss| miss.reasons);
+    // Nobody can make it their shift: what they can mend is said before.
+    for reason in missed.chain(shifts(policy, facts)) {
         let sentence = reason.to_string();
         if reasons.len() < MOST_REASONS && !sentences.contains(&sentence) {
             sentences.push(sentence);
@@ -64,9 +71,34 @@ pub(super) fn refuse(
     }
 }
 
-/// Refuses a certificate from a live grant that ended, by the terms of this moment.
-pub(super) fn over(facts: &Facts, offer: &OfferId) -> Refusal {
-    refusal(vec![Reason::GrantOver { offer: offer.clone() }], facts, &[])
+/// Refuses what would end before it begins: a certificate from a live grant that ended, by the terms of
+/// this moment, or anything with what bounds it.
+pub(super) fn over(facts: &Facts, offer: &OfferId, given: &Given) -> Refusal {
+    let window = facts.ticket.as_ref().and_then(|ticket| Some((ticket, ticket.window?)));
+    let reason = match (&given.bound, window) {
+        (Some(Bound::Window(_)), Some((ticket, window))) => {
+            Reason::TicketWindow { id: ticket.id.clone(), window, now: facts.now }
+        }
+        (Some(Bound::Shift(group)), _) => {
+            Reason::NotYourShift { group: group.clone(), begins: None }
+        }
+        _ => Reason::GrantOver { offer: offer.clone() },
+    };
+    refusal(vec![reason], facts, &[])
+}
+
+/// The groups that would open the account if it were the person's shift, each with when that begins.
+fn shifts(policy: &Policy, facts: &Facts) -> Vec<Reason> {
+    let mut all = Vec::new();
+    for (group, begins) in &facts.around.off_shift {
+        let mut there = facts.clone();
+        there.person.groups.insert(group.clone());
+        there.around.off_shift.clear();
+        if matches!(decide(policy, &there), Decision::Granted(_)) {
+            all.push(Reason::NotYourShift { group: group.clone(), begins: *begins });
+        }
+    }
+    all
 }
 
 /// Refuses what is permitted and cannot be handed over.
@@ -113,26 +145,30 @@ fn miss<'p>(
     let (mut after, mut reasons) = (Vec::new(), Vec::new());
     for id in forbidden {
         let said = policy.forbids.said.get(id);
-        let why = said.and_then(|forbid| forbid.why.clone());
         let lifted =
             said.zip(first).is_some_and(|(forbid, first)| !forbid.reads.is_disjoint(&first.reads));
         let to = if lifted { &mut after } else { &mut reasons };
-        to.push(Reason::Forbidden { policy: id.clone(), why });
+        to.push(found(policy, offer, id, facts, request, asked));
     }
-    reasons.extend(first.map(|conjunct| reason(offer, conjunct, facts, request, asked)));
+    let said = |one| reason(policy, offer, &offer.id, one, facts, request, asked);
+    reasons.extend(first.map(said));
     reasons.append(&mut after);
     Some(Miss { offer, unmet, met, reasons })
 }
 
-/// The sentence for the first condition of an offer that does not hold.
+/// The sentence for a condition that does not hold: of an offer, or of what would lift a forbid. `id` is
+/// whose condition it is.
 pub(super) fn reason(
-    offer: &Offer,
+    policy: &Policy,
+    judging: &Offer,
+    id: &OfferId,
     conjunct: &Conjunct,
     facts: &Facts,
     request: &Request,
     asked: &Asked<'_>,
 ) -> Reason {
-    let offer = offer.id.clone();
+    let offer = id.clone();
+    let other = || other(policy, judging, id, conjunct, facts, request, asked);
     match (&conjunct.asks, &facts.ticket) {
         (Asks::Ticket | Asks::TicketField(_), None) => Reason::TicketMissing { offer },
         (Asks::TicketField(field), Some(ticket)) if field == "assignee" => {
@@ -155,15 +191,95 @@ pub(super) fn reason(
             names: ticket.hosts.clone(),
             host: facts.account.host.clone(),
         },
-        (Asks::Reason, _) => Reason::ReasonMissing { offer },
-        (Asks::Ticket | Asks::State(_) | Asks::Mine | Asks::Covers | Asks::Other, _) => {
-            Reason::ConditionFailed {
-                offer,
-                condition: conjunct.text.clone(),
-                had: conjunct.had(request, asked.entities()),
-            }
+        (Asks::Window, Some(Ticket { id, window: Some(window), .. })) => {
+            Reason::TicketWindow { id: id.clone(), window: *window, now: facts.now }
+        }
+        (Asks::Reason, _) => match &facts.reason {
+            Some(said) => Reason::ReasonEmpty { offer, said: said.as_str().to_owned() },
+            None => Reason::ReasonMissing { offer },
+        },
+        (Asks::NotFrozen, _) => Reason::Frozen {
+            by: offer,
+            host: facts.account.host.clone(),
+            freezes: facts.around.freezes.clone(),
+            why: None,
+        },
+        (Asks::Hours { names, within }, _) => {
+            hours(policy, offer, names, *within, facts.now).unwrap_or_else(other)
+        }
+        (Asks::Recent { hosts }, _) => Reason::HadRecently {
+            offer,
+            hosts: *hosts,
+            count: match hosts {
+                true => facts.around.history.recent_hosts,
+                false => facts.around.history.recent,
+            },
+            condition: conjunct.text.clone(),
+        },
+        (
+            Asks::Ticket | Asks::State(_) | Asks::Mine | Asks::Covers | Asks::Window | Asks::Other,
+            _,
+        ) => other(),
+    }
+}
+
+/// The sentence for a condition that has none of its own. Of one on how long it is, it says how long it
+/// could have been.
+fn other(
+    policy: &Policy,
+    judging: &Offer,
+    id: &OfferId,
+    conjunct: &Conjunct,
+    facts: &Facts,
+    request: &Request,
+    asked: &Asked<'_>,
+) -> Reason {
+    let (offer, condition) = (id.clone(), conjunct.text.clone());
+    let had = conjunct.had(request, asked.entities());
+    if is_timed(conjunct) {
+        let Given { ttl, period, .. } = Given::under(&judging.terms, facts);
+        // That there is an offer it could not be found for is no fault: something else is said then.
+        if let Ok(Some((most_ttl, most_period))) = longest(policy, judging, asked, (ttl, period)) {
+            let (length, most) = match most_period < period {
+                true => (Length::Period, most_period),
+                false => (Length::Ttl, most_ttl),
+            };
+            return Reason::TooLong { offer, condition, had, length, most };
         }
     }
+    Reason::ConditionFailed { offer, condition, had }
+}
+
+/// The sentence for hours that this moment is not in, or is in and should not be.
+fn hours(
+    policy: &Policy,
+    offer: OfferId,
+    names: &[String],
+    within: bool,
+    now: UnixTime,
+) -> Option<Reason> {
+    let all: Vec<(&str, &Hours)> = names
+        .iter()
+        .filter_map(|name| Some((name.as_str(), policy.hours.get(&name.parse().ok()?)?)))
+        // Of several that it should be in none of, the one that it is in.
+        .filter(|(_, hours)| within || hours.contains(now))
+        .collect();
+    let (_, first) = all.first()?;
+    let called = |(name, hours): &(&str, &Hours)| {
+        let word = if name.ends_with("hours") { "" } else { " hours" };
+        format!("{name}{word} ({hours})")
+    };
+    let next = |(_, hours): &(&str, &Hours)| {
+        let at = if within { hours.begins(now) } else { hours.ends(now) }?;
+        Some((at, format!("{} {}", hours.shown(at), hours.zone_name)))
+    };
+    Some(Reason::Hours {
+        offer,
+        hours: all.iter().map(called).collect::<Vec<_>>().join(" or "),
+        within,
+        clock: first.shown(now),
+        again: all.iter().filter_map(next).min(),
+    })
 }
 
 /// The accounts on the host that the person could have, now or with the right ticket.

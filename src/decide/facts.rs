@@ -53,6 +53,9 @@ pub struct Around {
     pub freezes: BTreeSet<FreezeName>,
     /// What this person was given before.
     pub history: History,
+    /// The groups that the person is in while it is their shift, and it is not at this moment; each with when
+    /// it begins next, if that is known. For the sentence that says so, and nothing else.
+    pub off_shift: BTreeMap<GroupName, Option<UnixTime>>,
 }
 
 /// What a person was given before, as the ledger has it.
@@ -62,8 +65,23 @@ pub struct History {
     pub last_days: Option<u64>,
     /// How many certificates the person was given within the last hour.
     pub recent: u64,
-    /// For how many hosts those were.
+    /// For how many hosts those were, and those before this one in the same request.
     pub recent_hosts: u64,
+    /// The hosts that certificates of the last hour were for.
+    pub hosts: BTreeSet<HostName>,
+    /// Why it could not be read: then nothing can be decided.
+    pub fault: Option<String>,
+}
+
+impl History {
+    /// Counts hosts that come before this one in the same request: nobody gets past a budget by asking for
+    /// everything at once.
+    pub fn after<'a>(&mut self, before: impl IntoIterator<Item = &'a HostName>) {
+        let new: BTreeSet<&HostName> =
+            before.into_iter().filter(|host| !self.hosts.contains(*host)).collect();
+        let new = u64::try_from(new.len()).unwrap_or(u64::MAX);
+        self.recent_hosts = self.recent_hosts.saturating_add(new);
+    }
 }
 
 /// A live grant.

@@ -1,8 +1,10 @@
 //! A grant: a request that was permitted, and what it was given.
 
+use std::fmt;
+
 use super::facts::{Account, Facts};
 use super::terms::{Delivery, Terms};
-use crate::certificate::names::OfferId;
+use crate::certificate::names::{GroupName, OfferId, TicketId};
 use crate::certificate::time::{Span, UnixTime};
 
 /// A request that policy permits, with the terms of the offer that decided.
@@ -104,7 +106,7 @@ impl Grant {
         self.given.ttl
     }
 
-    /// How long this grant lasts: what was asked, at most the offer's.
+    /// How long this grant lasts: what was asked, at most the offer's, and until what bounds it.
     pub fn period(&self) -> Span {
         self.given.period
     }
@@ -112,6 +114,11 @@ impl Grant {
     /// When this grant ends: [`Self::period`] after it was decided, or with the live grant it renews.
     pub fn ends(&self) -> UnixTime {
         self.given.ends
+    }
+
+    /// What it ends with, where that is before the offer's period is over.
+    pub fn bound(&self) -> Option<&Bound> {
+        self.given.bound.as_ref()
     }
 
     /// What was asked for and not given in full.
@@ -138,13 +145,34 @@ pub struct Clip {
     pub given: Span,
 }
 
-/// The durations of one request under one offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a grant ends with, before its period is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// The window of the ticket that was given.
+    Window(TicketId),
+    /// The person's shift in this group, without which the offer would not be theirs.
+    Shift(GroupName),
+}
+
+impl fmt::Display for Bound {
+    /// As a sentence goes on with it: `the window of OPS-7`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Window(ticket) => write!(f, "the window of {ticket}"),
+            Self::Shift(group) => write!(f, "your shift in {group}"),
+        }
+    }
+}
+
+/// The durations of one request under one offer. `period` is how long before `ends` the grant began, to
+/// the second: the ledger keeps both, and when it began is read from them.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Given {
     pub(super) ttl: Span,
     pub(super) period: Span,
     pub(super) ends: UnixTime,
     pub(super) clipped: Clipped,
+    pub(super) bound: Option<Bound>,
 }
 
 impl Given {
@@ -155,14 +183,40 @@ impl Given {
         };
         // What the offer gives by now bounds a live grant too.
         let period = asked.unwrap_or(terms.period).min(terms.period);
-        let ends = began.plus(period);
-        // INVARIANT: a certificate never outlives its grant.
-        let left = ends.since(facts.now);
-        let ttl = facts.ttl.unwrap_or(terms.ttl).min(terms.ttl).min(left);
+        let mut given = Self {
+            ttl: facts.ttl.unwrap_or(terms.ttl).min(terms.ttl),
+            period,
+            ends: began.plus(period),
+            clipped: Clipped::default(),
+            bound: None,
+        };
+        given.fit(facts);
+        let window = facts.ticket.as_ref().and_then(|ticket| Some((ticket, ticket.window?)));
+        if let Some((ticket, window)) = window {
+            given.end_with(window.until, || Bound::Window(ticket.id.clone()), facts);
+        }
+        given
+    }
+
+    /// Ends the grant at this moment, if it would last longer.
+    pub(super) fn end_with(&mut self, end: UnixTime, bound: impl Fn() -> Bound, facts: &Facts) {
+        if end >= self.ends {
+            return;
+        }
+        let began = self.ends.minus(self.period);
+        self.ends = end.max(began);
+        self.period = self.ends.since(began);
+        self.bound = Some(bound());
+        self.fit(facts);
+    }
+
+    /// INVARIANT: a certificate never outlives its grant.
+    fn fit(&mut self, facts: &Facts) {
+        self.ttl = self.ttl.min(self.ends.since(facts.now));
         let clip = |asked: Option<Span>, given: Span| {
             asked.filter(|asked| *asked > given).map(|asked| Clip { asked, given })
         };
-        let clipped = Clipped { ttl: clip(facts.ttl, ttl), period: clip(facts.period, period) };
-        Self { ttl, period, ends, clipped }
+        self.clipped =
+            Clipped { ttl: clip(facts.ttl, self.ttl), period: clip(facts.period, self.period) };
     }
 }

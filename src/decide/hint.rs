@@ -56,6 +56,41 @@ impl Reason {
             Self::ReasonMissing { .. } => {
                 format!("say why: ssh ca request {login}@{host} --reason TEXT")
             }
+            Self::ReasonEmpty { .. } => format!(
+                "say what is to be done and why: ssh ca {login}@{host}{ticket} --reason \"'swap the disk \
+                 that fails in {host}'\""
+            ),
+            Self::TicketWindow { window, now, .. } if *now < window.from => {
+                format!("ask again from {} on, or have the window moved in {tracker}", window.from)
+            }
+            Self::TicketWindow { .. } => {
+                format!("have the window moved in {tracker}, or name another ticket")
+            }
+            Self::Hours { again: Some((at, shown)), .. } => format!("again from {shown} ({at})"),
+            Self::Hours { again: None, offer, .. } => {
+                format!("that does not come again within a year; ask those who keep policy {offer}")
+            }
+            Self::Frozen { by, .. } => {
+                format!("wait until it is lifted, or ask those who keep policy {by}")
+            }
+            Self::HadRecently { offer, .. } => format!(
+                "what you were given counts for an hour: go on with what you have, or ask those who keep \
+                 policy {offer}"
+            ),
+            Self::NotYourShift { begins: Some(begins), .. } => {
+                format!("your shift begins at {begins}; until then ask whoever has it")
+            }
+            Self::NotYourShift { begins: None, .. } => "ask whoever has the shift".to_owned(),
+            Self::Found { because, .. } => because.hint(facts, instead),
+            Self::Stands { because, policy, .. } => match because.as_ref() {
+                because @ Self::TooLong { .. } => because.hint(facts, instead),
+                _ => {
+                    format!("no offer stands against a forbid; ask those who keep policy {policy}")
+                }
+            },
+            Self::TooLong { length, most, .. } => {
+                format!("ask for less: ssh ca {login}@{host}{ticket} {} {most}", length.option())
+            }
             Self::Delivery { only: Delivery::OwnKey, .. } => format!(
                 "save it on standard output: ssh ca {login}@{host}{ticket} --to stdout > FILE"
             ),

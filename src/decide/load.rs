@@ -26,7 +26,10 @@ pub(super) fn load(source_name: &str, text: &str, world: &World) -> Result<Polic
     let set = text.parse::<PolicySet>();
     let schema = Schema::from_cedarschema_str(Policy::SCHEMA);
     let (set, schema, words) = match (set, schema, Words::new()) {
-        (Ok(set), Ok((schema, _)), Ok(words)) => (set, schema, words),
+        (Ok(set), Ok((schema, _)), Ok(mut words)) => {
+            words.saying = world.saying.clone();
+            (set, schema, words)
+        }
         (set, schema, words) => {
             for why in set.err().iter().flat_map(cedar_policy::ParseErrors::iter) {
                 diagnosed(why, &(0..0), &mut problems);
@@ -67,7 +70,7 @@ pub(super) fn load(source_name: &str, text: &str, world: &World) -> Result<Polic
         accounts.entry(host.clone()).or_default().insert(login.clone());
     }
     let Draft { offers, leaves, forbids, .. } = draft;
-    Ok(Policy { offers, forbids, leaves, words, accounts })
+    Ok(Policy { offers, forbids, leaves, words, accounts, hours: world.hours.clone() })
 }
 
 /// What has been read so far.
@@ -122,7 +125,8 @@ impl Draft {
             kept = match read {
                 annotations::Read::Forbid { why } => {
                     let reads = split::reads_of(&clauses);
-                    self.forbids.said.insert(id, Forbid { why, reads });
+                    let conjuncts = split::lifted(&clauses);
+                    self.forbids.said.insert(id, Forbid { why, reads, conjuncts });
                     self.forbids.all.add(policy)
                 }
                 annotations::Read::Leave => {

@@ -10,15 +10,20 @@ mod cedar;
 mod check;
 mod explain;
 pub mod facts;
+mod forbidden;
 mod grant;
 mod hint;
+pub mod hours;
 mod load;
 mod locate;
+mod longest;
 pub mod office;
 mod policy;
 mod problem;
 pub mod reach;
 mod refusal;
+mod saying;
+mod shifts;
 mod split;
 pub mod statements;
 pub mod survey;
@@ -37,15 +42,17 @@ use cedar_policy::{
 use self::cedar::Asked;
 use self::facts::Facts;
 use self::grant::Given;
+use self::shifts::Shifts;
 use crate::certificate::names::{BadName, OfferId};
 use crate::certificate::time::Span;
 
 pub use self::explain::reachable;
-pub use self::grant::{Clip, Clipped, Grant};
+pub use self::grant::{Bound, Clip, Clipped, Grant};
 pub use self::policy::{Offer, Policy};
 pub(crate) use self::problem::Problems;
 pub use self::problem::{LoadError, Problem};
-pub use self::refusal::{Reason, Refusal};
+pub use self::refusal::{Length, Reason, Refusal};
+pub use self::saying::Saying;
 pub use self::terms::{BadTerm, Delivery, Extension, LONGEST, Limit, MOST, Terms};
 pub use self::world::World;
 pub(crate) use self::world::close;
@@ -103,6 +110,9 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
     {
         return Decision::Refused(explain::unknown_offer(policy, facts, offer));
     }
+    if let Some(what) = &facts.around.history.fault {
+        return Decision::Fault(PolicyFault { policy: None, what: what.clone() });
+    }
     let asked = match Asked::new(&policy.words, facts) {
         Ok(asked) => asked,
         Err(what) => return Decision::Fault(PolicyFault { policy: None, what }),
@@ -116,10 +126,11 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
     match permitted().filter(|one| one.delivers(facts)).min_by_key(best) {
         // A live grant that the policy of this moment would have ended by now.
         Some(one) if one.given.ttl == Span::secs(0) => {
-            Decision::Refused(explain::over(facts, &one.offer.id))
+            Decision::Refused(explain::over(facts, &one.offer.id, &one.given))
         }
         Some(one) => {
-            Decision::Granted(Grant::new(facts, &one.offer.id, &one.offer.terms, one.given))
+            let given = one.given.clone();
+            Decision::Granted(Grant::new(facts, &one.offer.id, &one.offer.terms, given))
         }
         None => Decision::Refused(match permitted().min_by_key(best) {
             Some(one) => explain::undeliverable(facts, one.offer),
@@ -158,6 +169,8 @@ fn judge<'p>(
     asked: &Asked<'_>,
 ) -> Result<Vec<Judged<'p>>, PolicyFault> {
     let authorizer = Authorizer::new();
+    let after = shifts::after(facts);
+    let shifts = Shifts::of(&policy.words, &after)?;
     let mut cases: HashMap<[Span; 4], Rc<Case>> = HashMap::new();
     let mut all = Vec::new();
     for offer in &policy.offers {
@@ -165,7 +178,8 @@ fn judge<'p>(
         if picked.is_some_and(|picked| *picked != offer.id) || !offer.scope.matches(asked) {
             continue;
         }
-        let given = Given::under(&offer.terms, facts);
+        let mut given = Given::under(&offer.terms, facts);
+        shifts.bound(policy, offer, facts, asked, &mut given)?;
         // INVARIANT: the key is all that the context shows of an offer and its durations.
         let key = [given.ttl, given.period, offer.terms.ttl, offer.terms.period];
         let case = match cases.get(&key) {
@@ -230,11 +244,17 @@ fn deciders(response: &Response) -> Result<Vec<OfferId>, PolicyFault> {
 }
 
 #[cfg(test)]
+mod circumstance_tests;
+#[cfg(test)]
 mod example;
+#[cfg(test)]
+mod length_tests;
 #[cfg(test)]
 mod mistakes;
 #[cfg(test)]
 mod office_tests;
+#[cfg(test)]
+mod refusal_tests;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use cedar_policy::{EntityTypeName, EntityUid, PolicySet, PrincipalConstraint, ResourceConstraint};
 
 use super::cedar::{Asked, Words};
+use super::hours::Hours;
 use super::load;
 use super::problem::LoadError;
 use super::split::Conjunct;
 use super::terms::Terms;
 use super::world::World;
-use crate::certificate::names::{HostName, Login, OfferId};
+use crate::certificate::names::{HostName, HoursName, Login, OfferId};
+use crate::certificate::time::UnixTime;
 
 /// What may be asked for and what may not, checked against the shipped schema and the names that
 /// exist. It never changes; a reload makes another.
@@ -24,6 +26,8 @@ pub struct Policy {
     pub(super) words: Words,
     /// The accounts of each host, to say what could be asked for instead.
     pub(super) accounts: BTreeMap<HostName, BTreeSet<Login>>,
+    /// The named hours, to say when they are.
+    pub(super) hours: BTreeMap<HoursName, Hours>,
 }
 
 impl Policy {
@@ -34,6 +38,12 @@ impl Policy {
     /// messages.
     pub fn load(source_name: &str, text: &str, world: &World) -> Result<Self, LoadError> {
         load::load(source_name, text, world)
+    }
+
+    /// The named hours that this moment is in.
+    pub fn hours_at(&self, now: UnixTime) -> BTreeSet<HoursName> {
+        let at = self.hours.iter().filter(|(_, hours)| hours.contains(now));
+        at.map(|(name, _)| name.clone()).collect()
     }
 
     /// The offers, by id.
@@ -103,6 +113,8 @@ pub(super) struct Forbid {
     pub(super) why: Option<String>,
     /// What it reads of the context: what lifts it, if anything does.
     pub(super) reads: BTreeSet<String>,
+    /// Its conditions, all of which hold where it forbids.
+    pub(super) conjuncts: Vec<Conjunct>,
 }
 
 /// Whom and what an offer is for, as its first line says.

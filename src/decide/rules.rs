@@ -34,7 +34,7 @@ fn what_a_ticket_lifts_is_told_after_the_ticket_and_what_it_does_not_before() {
         + "@id(\"by-night\") forbid (principal, action, resource) when { context.now > datetime(\"2026-01-01\") };";
     assert_eq!(
         said(&load(&text), &facts("ana", "root@web01")),
-        "policy by-night forbids it; no ticket was given, offer all needs one"
+        "policy by-night forbids it when context.now > datetime(\"2026-01-01\"), had 2026-11-22T05:40:00Z; no ticket was given, offer all needs one"
     );
 }
 
@@ -108,16 +108,25 @@ fn an_offer_is_judged_with_the_durations_it_would_give() {
         "@id(\"long\") @ttl(\"30m\") permit (principal, action == Action::\"login\", resource);";
     let policy = load(&format!("{long}{short}"));
     let mut asked = facts("ana", "root@web01");
-    assert_eq!(said(&policy, &asked), "policy short-only forbids it");
+    assert_eq!(
+        said(&policy, &asked),
+        "policy short-only forbids it when context.ttl > 10, had 30 (at most 10m)"
+    );
     asked.ttl = Some(span("10m"));
     assert_eq!(grant(&policy, &asked).ttl(), span("10m"));
     // Minutes are rounded up: 10m1s is not 10 minutes.
     asked.ttl = Some(span("601s"));
-    assert_eq!(said(&policy, &asked), "policy short-only forbids it");
+    assert_eq!(
+        said(&policy, &asked),
+        "policy short-only forbids it when context.ttl > 10, had 11 (at most 10m)"
+    );
     // The terms are the offer's, whatever was asked.
     let by_terms = "@id(\"by-terms\") forbid (principal, action == Action::\"login\", resource) when { context.terms.ttl > 10 };";
     asked.ttl = Some(span("5m"));
-    assert_eq!(said(&load(&format!("{long}{by_terms}")), &asked), "policy by-terms forbids it");
+    assert_eq!(
+        said(&load(&format!("{long}{by_terms}")), &asked),
+        "policy by-terms forbids it when context.terms.ttl > 10, had 30"
+    );
 }
 
 #[test]
@@ -172,7 +181,7 @@ fn the_nearest_miss_is_told_first_and_no_sentence_twice() {
 #[test]
 fn conditions_without_a_sentence_of_their_own_say_what_was_found() {
     for (condition, expected) in [
-        ("context.ttl <= 5", "offer a needs context.ttl <= 5, had 10"),
+        ("context.ttl <= 5", "offer a needs context.ttl <= 5, had 10 (at most 5m)"),
         (
             "context.source.isInRange(ip(\"10.0.0.0/8\"))",
             "offer a needs context.source.isInRange(ip(\"10.0.0.0/8\")), had 203.0.113.9",
@@ -191,7 +200,7 @@ fn conditions_without_a_sentence_of_their_own_say_what_was_found() {
         ),
         (
             "context.ttl < 5 || context.period < 5",
-            "offer a needs (context.ttl < 5) || (context.period < 5)",
+            "offer a needs (context.ttl < 5) || (context.period < 5), had 10 and 60 (at most 4m)",
         ),
     ] {
         let policy = load(&offer("a", &format!("when {{ {condition} }}")));
@@ -205,5 +214,8 @@ fn an_ipv4_address_in_ipv6_clothes_is_still_in_its_range() {
         + "@id(\"cellar\") forbid (principal, action, resource) when { context.source.isInRange(ip(\"10.0.0.0/8\")) };";
     let mut asked = facts("ana", "root@web01");
     asked.source = "::ffff:10.1.2.3".parse().unwrap();
-    assert_eq!(said(&load(&text), &asked), "policy cellar forbids it");
+    assert_eq!(
+        said(&load(&text), &asked),
+        "policy cellar forbids it when context.source.isInRange(ip(\"10.0.0.0/8\")), had 10.1.2.3"
+    );
 }

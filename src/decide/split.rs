@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cedar_policy::pst::{BinaryOp, Clause, Expr, UnaryOp, Var};
+use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, UnaryOp, Var};
 use cedar_policy::{Entities, Request};
 
 use super::asks::Asks;
+use crate::certificate::time::Span;
 use cedar_policy::{EvalResult, Expression, eval_expression};
 
 /// One condition that must hold, none of whose parts must hold by itself.
@@ -22,8 +23,29 @@ pub(super) struct Conjunct {
     /// What it reads of the context: the circumstances, which the person may be able to change. If
     /// nothing, it is about who asks for what, like the scope.
     pub(super) reads: BTreeSet<String>,
+    /// The whole numbers in it.
+    pub(super) numbers: Vec<i64>,
+    /// Whether it is one that must not hold, as after `unless`.
+    pub(super) negated: bool,
     truth: Option<Expression>,
-    had: Option<Expression>,
+    had: Vec<Measure>,
+    /// What would have to hold instead, taken apart: what lifts a forbid.
+    pub(super) lifts: Vec<Conjunct>,
+}
+
+/// One value that says why a condition failed: of its only part, or of one of several that all failed.
+#[derive(Debug)]
+struct Measure {
+    /// The part; nothing where there is but one.
+    part: Option<Expression>,
+    value: Value,
+}
+
+#[derive(Debug)]
+enum Value {
+    Of(Expression),
+    /// The part asks whether this is there.
+    Missing(String),
 }
 
 impl Conjunct {
@@ -37,7 +59,24 @@ impl Conjunct {
 
     /// What was found where something else was asked for.
     pub(super) fn had(&self, request: &Request, entities: &Entities) -> Option<String> {
-        eval_expression(request, entities, self.had.as_ref()?).ok().map(|value| shown(&value))
+        let mut all: Vec<String> = Vec::new();
+        for Measure { part, value } in &self.had {
+            let failed = match part {
+                None => true,
+                Some(part) => {
+                    let holds = eval_expression(request, entities, part);
+                    matches!(holds, Ok(EvalResult::Bool(false)))
+                }
+            };
+            let value = match value {
+                Value::Of(value) => {
+                    eval_expression(request, entities, value).ok().map(|v| shown(&v))
+                }
+                Value::Missing(what) => Some(format!("no {what}")),
+            };
+            all.extend(value.filter(|value| failed && !all.contains(value)));
+        }
+        (!all.is_empty()).then(|| all.join(" and "))
     }
 }
 
@@ -51,6 +90,26 @@ pub(super) fn conjuncts(clauses: &[Clause]) -> Vec<Conjunct> {
         }
     }
     all.iter().map(conjunct).collect()
+}
+
+/// The same of a forbid: each also says what would lift it.
+pub(super) fn lifted(clauses: &[Clause]) -> Vec<Conjunct> {
+    let mut all = Vec::new();
+    for clause in clauses {
+        let (mut parts, negated) = (Vec::new(), matches!(clause, Clause::Unless(_)));
+        match clause {
+            Clause::When(expr) => flatten(expr, false, &mut parts),
+            // Not taken apart: together they are what must not be.
+            Clause::Unless(expr) => parts.push(Arc::clone(expr)),
+        }
+        for part in parts {
+            let mut instead = Vec::new();
+            flatten(&part, !negated, &mut instead);
+            let lifts = instead.iter().map(conjunct).collect();
+            all.push(Conjunct { negated, lifts, ..conjunct(&part) });
+        }
+    }
+    all
 }
 
 /// Takes `a && b` apart, and `!(a || b)`, which is `!a && !b`.
@@ -91,10 +150,21 @@ fn conjunct(expr: &Arc<Expr>) -> Conjunct {
     Conjunct {
         asks: Asks::of(expr),
         reads: reads(expr),
+        numbers: numbers(expr),
+        negated: false,
         truth: text.parse().ok(),
-        had: measured(expr).and_then(|part| part.to_string().parse().ok()),
+        had: measures(expr),
+        lifts: Vec::new(),
         text,
     }
+}
+
+fn numbers(expr: &Expr) -> Vec<i64> {
+    let look = |part: &Expr| match part {
+        Expr::Literal(Literal::Long(number)) => Some(vec![*number]),
+        _ => None,
+    };
+    expr.reduce(&look, &|a, b| [a, b].concat(), Vec::new())
 }
 
 /// The attributes of the context that an expression reads; the empty name for the context itself.
@@ -152,22 +222,69 @@ pub(super) fn reads_host(clauses: &[Clause]) -> bool {
     })
 }
 
-/// The part whose value says why the condition failed: the side that is not written out.
-fn measured(expr: &Expr) -> Option<&Expr> {
-    let part = match expr {
+/// The values that say why a condition failed: of one that has several parts, those of each.
+fn measures(expr: &Arc<Expr>) -> Vec<Measure> {
+    let mut parts = Vec::new();
+    leaves(expr, false, &mut parts);
+    let several = parts.len() > 1;
+    let mut all = Vec::new();
+    for part in parts {
+        let truth = || part.to_string().parse().ok();
+        let measure = |value: Value| match several {
+            true => Some(Measure { part: Some(truth()?), value }),
+            false => Some(Measure { part: None, value }),
+        };
+        let parsed = |expr: &Expr| expr.to_string().parse().ok().map(Value::Of);
+        match part.as_ref() {
+            // By itself it needs no value: it is what is missing.
+            Expr::HasAttr { attrs, .. } if several => {
+                let names: Vec<&str> = attrs.iter().map(|attr| attr.as_str()).collect();
+                all.extend(measure(Value::Missing(names.join("."))));
+            }
+            part => all.extend(measured(part).into_iter().filter_map(parsed).filter_map(measure)),
+        }
+    }
+    all
+}
+
+/// The parts between `&&` and `||` that read the context, each as it would have to hold.
+fn leaves(expr: &Arc<Expr>, negated: bool, into: &mut Vec<Arc<Expr>>) {
+    match expr.as_ref() {
+        Expr::BinaryOp { op: BinaryOp::And | BinaryOp::Or, left, right } => {
+            leaves(left, negated, into);
+            leaves(right, negated, into);
+        }
+        Expr::UnaryOp { op: UnaryOp::Not, expr } => leaves(expr, !negated, into),
+        Expr::IfThenElse { then_expr, else_expr, .. } => {
+            leaves(then_expr, negated, into);
+            leaves(else_expr, negated, into);
+        }
+        part if reads(part).is_empty() => {}
+        part => into.push(if negated { Arc::new(negation(expr)) } else { Arc::new(part.clone()) }),
+    }
+}
+
+/// What a part measures: the sides of it that are not written out.
+fn measured(expr: &Expr) -> Vec<&Expr> {
+    let sides: Vec<&Expr> = match expr {
         Expr::UnaryOp { op: UnaryOp::Not, expr } => return measured(expr),
-        Expr::BinaryOp { op: BinaryOp::And | BinaryOp::Or, .. } => return None,
-        Expr::BinaryOp { left, right, .. } => match left.as_ref() {
-            Expr::Literal(_) | Expr::Set(_) => right,
-            _ => left,
-        },
-        Expr::UnaryOp { expr, .. } | Expr::Like { expr, .. } => expr,
-        _ => return None,
+        Expr::BinaryOp { left, right, .. } => vec![left, right],
+        Expr::UnaryOp { expr, .. } | Expr::Like { expr, .. } => vec![expr],
+        _ => Vec::new(),
     };
-    match part.as_ref() {
-        // Who asks for what is known; only values are worth showing.
-        Expr::Var(_) | Expr::Literal(_) => None,
-        part => Some(part),
+    // Who asks for what is known; only values are worth showing.
+    let known = |side: &&Expr| !matches!(side, Expr::Var(_)) && !written(side);
+    sides.into_iter().filter(known).collect()
+}
+
+/// Whether this is written out: `10`, `ip("10.0.0.0/8")`, a list of such.
+fn written(expr: &Expr) -> bool {
+    use UnaryOp::{Datetime, Decimal, Duration, Ip, Neg};
+    match expr {
+        Expr::Literal(_) => true,
+        Expr::Set(items) => items.iter().all(|item| written(item)),
+        Expr::UnaryOp { op: Datetime | Decimal | Duration | Ip | Neg, expr } => written(expr),
+        _ => false,
     }
 }
 
@@ -180,13 +297,35 @@ fn shown(value: &EvalResult) -> String {
         EvalResult::Set(items) => {
             format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", "))
         }
-        // datetime("...") and ip("...") without the wrapping.
-        EvalResult::ExtensionValue(text) => match text.split('"').nth(1) {
-            Some(inner) => inner.to_owned(),
-            None => text.clone(),
-        },
+        EvalResult::ExtensionValue(text) => extension(text),
         value => value.to_string(),
     }
+}
+
+/// `datetime("...")` as RFC 3339, `duration("...")` as people write one, others without the wrapping.
+fn extension(text: &str) -> String {
+    // Cedar writes a moment as one that is so many milliseconds from another.
+    let mut quoted = text.split('"').skip(1).step_by(2);
+    let (first, second) = (quoted.next(), quoted.next());
+    let millis = |text: &str| text.strip_suffix("ms").and_then(|number| number.parse::<i64>().ok());
+    let time = |first: &str| match first.contains('T') {
+        true => first.parse::<jiff::Timestamp>().ok(),
+        false => format!("{first}T00:00:00Z").parse().ok(),
+    };
+    let shown = match (text.contains("datetime("), first, second) {
+        (true, Some(first), None) => time(first).map(|time| time.to_string()),
+        (true, Some(first), Some(offset)) => {
+            time(first).zip(millis(offset)).and_then(|(time, ms)| {
+                let later = time.checked_add(jiff::SignedDuration::from_millis(ms)).ok()?;
+                Some(later.to_string())
+            })
+        }
+        (false, Some(first), None) if text.contains("duration(") => millis(first)
+            .and_then(|ms| u64::try_from(ms / 1000).ok())
+            .map(|seconds| Span::secs(seconds).to_string()),
+        _ => None,
+    };
+    shown.unwrap_or_else(|| first.unwrap_or(text).to_owned())
 }
 
 #[cfg(test)]

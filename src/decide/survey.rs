@@ -8,6 +8,8 @@ use super::asks::Asks;
 use super::cedar::Asked;
 use super::explain::reason;
 use super::facts::{Account, Facts};
+use super::forbidden::forbidden;
+use super::longest::longest;
 use super::policy::{Offer, Policy};
 use super::refusal::{Reason, Refusal};
 use super::split::{self, Conjunct};
@@ -108,11 +110,16 @@ pub fn survey(policy: &Policy, facts: &Facts) -> Result<Survey, PolicyFault> {
         Verdict::Granted { offer, ttl, .. } => Some((offer, *ttl)),
         Verdict::Refused(_) => None,
     };
+    let mut most: Vec<(Span, Span)> = Vec::new();
     let mut offers: Vec<(Rank, Surveyed)> = judged
         .iter()
         .map(|one| {
             let picked = facts.offer.is_some() || facts.within.is_some();
             let stands = stands(policy, &all, &asked, one, decides, picked);
+            if !matches!(stands, Stands::Elsewhere(_)) {
+                let from = (one.offer.terms.ttl, one.offer.terms.period);
+                most.extend(longest(policy, one.offer, &asked, from).ok().flatten());
+            }
             let rank = match &stands {
                 Stands::Decides => (0, 0),
                 Stands::Behind(_) => (1, 0),
@@ -130,9 +137,8 @@ pub fn survey(policy: &Policy, facts: &Facts) -> Result<Survey, PolicyFault> {
         .collect();
     offers.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.offer.cmp(&other.offer)));
     let offers: Vec<Surveyed> = offers.into_iter().map(|(_, one)| one).collect();
-    let near = || offers.iter().filter(|one| !matches!(one.stands, Stands::Elsewhere(_)));
-    let ttl = near().map(|one| one.terms.ttl).max();
-    let longest = ttl.zip(near().map(|one| one.terms.period).max());
+    let ttl = most.iter().map(|(ttl, _)| *ttl).max();
+    let longest = ttl.zip(most.iter().map(|(_, period)| *period).max());
     Ok(Survey { verdict, offers, longest })
 }
 
@@ -160,11 +166,13 @@ fn stands(
     }
     let mut reasons: Vec<Reason> = Vec::new();
     for id in &judged.case.forbidden {
-        let why = policy.forbids.said.get(id).and_then(|forbid| forbid.why.clone());
-        reasons.push(Reason::Forbidden { policy: id.clone(), why });
+        let one = forbidden(policy, offer, id, facts, request, asked);
+        if !reasons.contains(&one) {
+            reasons.push(one);
+        }
     }
     for conjunct in failed {
-        let one = reason(offer, conjunct, facts, request, asked);
+        let one = reason(policy, offer, &offer.id, conjunct, facts, request, asked);
         // Two conditions may have one sentence.
         if !reasons.contains(&one) {
             reasons.push(one);
@@ -314,8 +322,14 @@ pub(super) fn needs(offer: &Offer) -> Vec<String> {
             Asks::State(state) => ticket.push(format!("is {state}")),
             Asks::Mine => ticket.push("is yours".to_owned()),
             Asks::Covers => ticket.push("names the host or none".to_owned()),
+            Asks::Window => ticket.push("is in its window".to_owned()),
             Asks::Reason => reason = true,
-            Asks::Other => needs.push(part.text.clone()),
+            Asks::NotFrozen => needs.push("no freeze over it".to_owned()),
+            Asks::Hours { names, within } => {
+                let word = if *within { "" } else { "not " };
+                needs.push(format!("{word}{} hours", names.join(" or ")));
+            }
+            Asks::Recent { .. } | Asks::Other => needs.push(part.text.clone()),
         }
     }
     if reason {

@@ -3,9 +3,11 @@
 //! Cedar compares entities and never asks whether they exist, so a misspelled group in a `forbid`
 //! would forbid nothing, silently, until the day it is needed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::certificate::names::{GroupName, HostName, Login, PersonName, TagName};
+use super::hours::Hours;
+use super::saying::Saying;
+use crate::certificate::names::{GroupName, HostName, HoursName, Login, PersonName, TagName};
 
 /// Everybody and everything that a policy may name, from the people and hosts files.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +24,10 @@ pub struct World {
     pub services: BTreeSet<PersonName>,
     /// The accounts, each on its host or pool.
     pub accounts: BTreeSet<(Login, HostName)>,
+    /// The named hours.
+    pub hours: BTreeMap<HoursName, Hours>,
+    /// Which reasons say something.
+    pub saying: Saying,
 }
 
 /// A name that does not exist: the sentence, and what may have been meant.
@@ -45,6 +51,7 @@ impl World {
                 let all = self.accounts.iter().map(|(login, host)| format!("{login}@{host}"));
                 ("account", all.collect())
             }
+            "Hours" => ("hours", self.hours.keys().map(HoursName::to_string).collect()),
             "Desk" => ("desk", vec!["desk".to_owned()]),
             _ => return Ok(()),
         };

@@ -52,7 +52,7 @@ pub struct Offered {
 }
 
 /// When and whence a dry run is made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct At<'a> {
     /// When.
     pub now: UnixTime,
@@ -190,9 +190,9 @@ impl Desk {
         let surroundings =
             self.surroundings(&deciding, person, self.clock.now()).map_err(answer)?;
         let at = At { around: Some(&surroundings), ..self.at(asker) };
-        let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let done = explain(&deciding, &state.locks, person, Some(&key), ask, ticket.as_ref(), at);
-        drop(state);
+        let locks =
+            self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).locks.clone();
+        let done = explain(&deciding, &locks, person, Some(&key), ask, ticket.as_ref(), at);
         tracing::info!(person = %person.name, what = %Safe(&ask.account()), ok = done.is_ok(), "explained");
         done
     }

@@ -5,7 +5,7 @@ use super::Stop;
 use super::collect::{self, Wanted};
 use super::outcome::{Issue, LiveGrant};
 use super::request::{Ask, Asker};
-use crate::certificate::names::OfferId;
+use crate::certificate::names::{HostName, OfferId};
 use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
 use crate::decide::facts::{Account, Facts, Within};
@@ -64,7 +64,8 @@ impl<'d> Way<'_, 'd> {
         let renewal = grants.iter().any(Grant::is_renewal);
         for hop in collect::hops(self.deciding, wanted, self.facts) {
             let name = hop.account.name();
-            let facts = (self.facts)(hop.account.clone());
+            let mut facts = (self.facts)(hop.account.clone());
+            facts.around.history.after(hosts(grants));
             if !self.into_agent {
                 notes.push(format!("{name} is on the way: ssh ca {name}"));
                 continue;
@@ -107,6 +108,11 @@ fn add(grants: &mut Vec<Grant>, grant: Grant) {
     grants.extend(left);
 }
 
+/// The hosts that are granted so far.
+fn hosts(grants: &[Grant]) -> impl Iterator<Item = &HostName> {
+    grants.iter().flat_map(Grant::accounts).map(|account| &account.host)
+}
+
 /// The live grant that an account is asked from.
 pub(super) fn within(live: &[LiveGrant], account: &Account) -> Option<Within> {
     let name = account.name();
@@ -123,7 +129,9 @@ pub(super) fn decided(
     let mut grants: Vec<Grant> = Vec::new();
     let several = wanted.len() > 1;
     for one in wanted {
-        match decide(&deciding.policy, &facts(one.account.clone())) {
+        let mut facts = facts(one.account.clone());
+        facts.around.history.after(hosts(&grants));
+        match decide(&deciding.policy, &facts) {
             Decision::Granted(grant) => add(&mut grants, grant),
             Decision::Refused(refusal) => {
                 let hint = refusal.hint.clone().unwrap_or_else(|| "ssh ca help".to_owned());
@@ -205,15 +213,18 @@ const PRINCIPALS: usize = 64;
 /// Remarks for the person: what is less than was asked for.
 pub(super) fn remarks(grant: &Grant) -> Vec<String> {
     let clipped = grant.clipped();
-    let clip = |what: &str, clip: Option<Clip>| {
-        clip.map(|clip| {
-            format!(
-                "{what} is {}, not {}: offer {} gives no more",
-                clip.given,
-                clip.asked,
-                grant.offer()
-            )
-        })
+    let offer = format!("offer {} gives no more", grant.offer());
+    let clip = |what: &str, Clip { asked, given }: Clip, why: &str| {
+        format!("{what} is {given}, not {asked}: {why}")
+    };
+    let ttl = clipped.ttl.map(|life| {
+        let with_grant = life.given < grant.terms().ttl;
+        let why = if with_grant { "it ends with the grant" } else { &offer };
+        clip("the certificate's life", life, why)
+    });
+    let period = match grant.bound() {
+        Some(bound) => Some(format!("the grant ends at {} with {bound}", grant.ends())),
+        None => clipped.period.map(|period| clip("the grant", period, &offer)),
     };
     let forwards = grant.terms().extensions.contains(&Extension::PortForwarding);
     let closed = (!forwards)
@@ -223,8 +234,5 @@ pub(super) fn remarks(grant: &Grant) -> Vec<String> {
         let login = &account.login;
         format!("a bare account name: it opens {login} on every server that takes bare names, until it expires")
     });
-    [clip("the certificate's life", clipped.ttl), clip("the grant", clipped.period), closed, wide]
-        .into_iter()
-        .flatten()
-        .collect()
+    [ttl, period, closed, wide].into_iter().flatten().collect()
 }

@@ -126,7 +126,7 @@ impl fmt::Display for Lock {
 }
 
 /// All locks that stand.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Locks {
     standing: BTreeMap<Target, Lock>,
     /// When each person changed locks within the last hour, at most [`CHANGES`] times.

@@ -32,6 +32,7 @@ mod locking_tests;
 pub mod locks;
 pub mod outcome;
 mod permission;
+pub mod recent;
 pub mod reload;
 pub mod request;
 pub mod self_test;
@@ -58,6 +59,7 @@ use crate::config::people::Person;
 use crate::decide::Delivery;
 use crate::decide::facts::{Account, Facts};
 use crate::ledger::record::{self, Ledger};
+use crate::ledger::store::Store;
 use crate::outside::clock::{Clock, Reading};
 use crate::outside::freeze_files::FreezeFiles;
 use crate::outside::on_call::OnCall;
@@ -91,6 +93,8 @@ pub struct Desk {
     pub kept: Mutex<Kept>,
     /// Who is at it.
     pub turns: Turns,
+    /// The ledger, for what was given long ago.
+    pub past: std::sync::Arc<Mutex<Store>>,
 }
 
 /// How a request ends before there is a certificate.

@@ -11,7 +11,7 @@ use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
 use crate::config::hosts::Host;
 use crate::config::people::{Person, PersonKind};
-use crate::decide::facts::{Facts, Ticket, TicketState};
+use crate::decide::facts::{Around, Facts, Ticket, TicketState};
 use crate::decide::{Decision, decide};
 
 /// Decides for people of different groups about accounts of different kinds of hosts, with a ticket and
@@ -39,7 +39,8 @@ pub fn self_test(deciding: &Deciding, now: UnixTime) -> Result<usize, String> {
     let mut decided = 0;
     for ((host, login), person) in pairs.take(PAIRS) {
         for ticket in [None, ticket(person)] {
-            let facts = Facts { ticket, ..bare(person, account_facts(login, host), at) };
+            let around = Around { hours: deciding.policy.hours_at(now), ..Around::default() };
+            let facts = Facts { ticket, around, ..bare(person, account_facts(login, host), at) };
             if let Decision::Fault(why) = decide(&deciding.policy, &facts) {
                 let (person, host) = (&person.name, &host.name);
                 return Err(format!(

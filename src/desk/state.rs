@@ -9,6 +9,7 @@ use super::freezes::Freezes;
 use super::limits::Counts;
 use super::locks::Locks;
 use super::outcome::{Last, LiveGrant};
+use super::recent::Recent;
 use crate::certificate::names::{OfferId, PersonName, RequestId};
 use crate::certificate::time::{Span, UnixTime};
 use crate::decide::LONGEST;
@@ -36,6 +37,8 @@ pub struct State {
     pub freezes: Freezes,
     /// What was issued of late.
     pub counts: Counts,
+    /// What each person was given within the hour.
+    pub recent: Recent,
     grants: HashMap<PersonName, Vec<LiveGrant>>,
     refusals: HashMap<PersonName, Refusals>,
     texts: HashMap<&'static str, Hash>,
@@ -182,6 +185,7 @@ impl State {
         self.counts.issued(&issued.person, &issued.request, &issued.offer, issued.time);
         let grants = self.grants.get_mut(&issued.person).into_iter().flatten();
         let accounts = if issued.targets.is_empty() { &issued.accounts } else { &issued.targets };
+        self.recent.issued(&issued.person, accounts, issued.time);
         let under = |grant: &&mut LiveGrant| {
             grant.request == issued.request
                 && grant.offer == issued.offer
@@ -289,6 +293,7 @@ impl State {
         self.locks.forget(now);
         self.freezes.forget(now);
         self.counts.forget(now);
+        self.recent.forget(now);
         self.refusals.values_mut().for_each(|refusals| refusals.expire(now));
         self.refusals
             .retain(|_, refusals| !refusals.written.is_empty() || refusals.counted.is_some());

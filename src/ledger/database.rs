@@ -9,6 +9,7 @@ use std::path::Path;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
+use super::given::TABLES;
 use super::store::{Store, StoreError};
 use crate::page_cache;
 
@@ -72,7 +73,7 @@ impl Store {
         for (_, index) in INDEXES {
             db.execute(index, [])?;
         }
-        Ok(())
+        Self { db }.catch_up()
     }
 
     /// Opens the database for the one writer.
@@ -94,6 +95,7 @@ impl Store {
                 store.db.execute(index, [])?;
             }
         }
+        store.catch_up()?;
         // The log's name: SQLite syncs the folder and does not look what came of it.
         std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
         Ok(store)
@@ -134,15 +136,15 @@ impl Store {
         };
         let blank = Connection::open_in_memory()?;
         blank.execute_batch(SCHEMA)?;
-        for (_, index) in INDEXES {
-            blank.execute(index, [])?;
+        let later = || TABLES.iter().map(|(_, sql)| *sql).chain(INDEXES.map(|(_, sql)| sql));
+        for sql in later() {
+            blank.execute(sql, [])?;
         }
         let (ours, theirs) = (names(&blank)?, names(&self.db)?);
-        // A ledger from before there were locks or freezes lacks their index until it is opened to be
+        // A ledger from before there were locks, freezes or a history lacks these until it is opened to be
         // written.
-        let early = |one: &(String, String)| {
-            INDEXES.iter().any(|(_, index)| one.1 == *index) && !theirs.contains(one)
-        };
+        let early =
+            |one: &(String, String)| later().any(|sql| sql == one.1) && !theirs.contains(one);
         match ours.symmetric_difference(&theirs).find(|one| !early(one)) {
             Some((name, _)) => Err(StoreError(format!(
                 "{}: {name} is not as hallpass makes it; compare with a backup",

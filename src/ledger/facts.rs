@@ -92,6 +92,9 @@ pub struct Ticket {
     pub labels: Vec<String>,
     /// The hosts it names.
     pub hosts: Vec<String>,
+    /// From when until when the work may be done, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<[UnixTime; 2]>,
 }
 
 /// Who was granted what and why: common to a `grant` and to each `certificate` under it.
@@ -125,6 +128,9 @@ pub struct Granted {
     pub period: u64,
     /// When the grant ends.
     pub grant_ends: UnixTime,
+    /// What it ends with, where that is before its time: `the window of OPS-7`, `your shift in on-call-db`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_with: Option<String>,
     /// The votes that were spent, with their signatures.
     pub votes: Vec<serde_json::Value>,
     /// SHA-256 of the policy that decided.

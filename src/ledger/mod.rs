@@ -13,6 +13,10 @@ pub mod export;
 pub mod facts;
 #[cfg(feature = "desk")]
 pub(crate) mod fault;
+#[cfg(feature = "desk")]
+mod given;
+#[cfg(all(test, feature = "desk"))]
+mod given_tests;
 pub mod leaf;
 #[cfg(feature = "desk")]
 mod look;

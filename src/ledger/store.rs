@@ -9,7 +9,6 @@ pub use super::database::Lock;
 use super::edge::{HEIGHT, TILE, Tile};
 use super::facts::Header;
 use super::leaf::{Kind, Leaf};
-
 use super::tree::{Hash, Nodes};
 use crate::certificate::time::UnixTime;
 use crate::fault_point;
@@ -154,8 +153,9 @@ impl Store {
             .prepare_cached("INSERT INTO entry (idx, leaf, tbs, facts) VALUES (?1, ?2, ?3, ?4)")?;
         fault_point::around(fault_point::INSERT, || {
             insert.execute(params![number(index)?, leaf.to_string(), tbs, facts])?;
-            Ok(())
-        })
+            Ok::<_, StoreError>(())
+        })?;
+        if leaf.kind == Kind::Certificate { self.given(index, facts) } else { Ok(()) }
     }
 
     /// Adds a full tile.

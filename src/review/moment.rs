@@ -8,9 +8,9 @@ use std::str::FromStr;
 use crate::certificate::names::GroupName;
 use crate::certificate::time::UnixTime;
 use crate::config::ca::Ca;
-use crate::config::snapshot::{Snapshot, hex, kept, unframed, unhex};
+use crate::config::snapshot::{Paths, Snapshot, hex, kept, unframed, unhex};
 use crate::config::{Config, ConfigError, Deciding};
-use crate::decide::Policy;
+use crate::decide::{Policy, Saying};
 use crate::desk::locks::Locks;
 use crate::ledger::facts::{Header, Text};
 use crate::ledger::leaf::{Kind, Leaf};
@@ -105,16 +105,19 @@ impl Moment {
         // A list of sums is the deployment's: here somebody works on the files.
         let read = if at.is_file() && at.extension().is_some_and(|ending| ending == "toml") {
             let files = Ca::load(at)?.files;
-            Snapshot::beside(&files.policy, &files.people, &files.hosts)?
+            Snapshot::beside(&Paths::of(&files))?
         } else {
             // Not by the folder's ca.toml, whose paths may lead elsewhere: to the same files from both.
             let (dir, policy) = match at.is_dir() {
                 true => (at.to_owned(), at.join("policy.cedar")),
                 false => (at.parent().unwrap_or(Path::new(".")).to_owned(), at.to_owned()),
             };
-            Snapshot::beside(&policy, &dir.join("people.toml"), &dir.join("hosts.toml"))?
+            let [hours, people, hosts] =
+                ["hours.toml", "people.toml", "hosts.toml"].map(|name| dir.join(name));
+            let hours = Some(hours.as_path()).filter(|hours| hours.exists());
+            Snapshot::beside(&Paths { policy: &policy, hours, people: &people, hosts: &hosts })?
         };
-        let deciding = Deciding::of(&read, named(&read))?;
+        let deciding = Deciding::of(&read, named(&read), Saying::default())?;
         let texts = KINDS.map(|(word, kind)| (word, of(&deciding, kind), None));
         let source = Source { name: at.display().to_string(), time: now, texts };
         Ok(Self { deciding, locks: Locks::default(), source })
@@ -154,12 +157,13 @@ impl Moment {
         let [policy, people, hosts] = KINDS.map(|(_, kind)| newest(kind));
         let brought = [policy?, people?, hosts?];
         let [policy, people, hosts] = brought.map(|one| text(ca, one));
-        let only = |texts: Vec<_>| texts.into_iter().next();
-        let (Some(policy), people, hosts) = (only(policy?), people?, hosts?) else {
+        let mut policy = policy?.into_iter();
+        let (Some(policy), hours, people, hosts) = (policy.next(), policy.next(), people?, hosts?)
+        else {
             return Err(ConfigError::new("a policy without a text"));
         };
-        let read = Snapshot { policy, people, hosts, unread: Vec::new() };
-        let deciding = Deciding::of(&read, named(&read))?;
+        let read = Snapshot { policy, hours, people, hosts, unread: Vec::new() };
+        let deciding = Deciding::of(&read, named(&read), ca.reason.clone())?;
         let locks = Locks::rebuild_to(&store, &|index, facts| {
             serde_json::from_slice::<Header>(facts).is_ok_and(|head| counts(index, head.time))
         });
@@ -269,13 +273,8 @@ fn text(ca: &Ca, one: &Brought) -> Result<Vec<crate::config::snapshot::Text>, Co
     let text = String::from_utf8(bytes).map_err(|why| say(why.to_string()))?;
     let name =
         if one.kind == Kind::Policy { "policy.cedar".to_owned() } else { format!("{kind}.toml") };
-    let mut files = match one.kind {
-        // One file, whatever its first line looks like.
-        Kind::Policy => {
-            vec![crate::config::snapshot::Text { path: PathBuf::from(&name), name, text }]
-        }
-        _ => unframed(&text, &name).map_err(say)?,
-    };
+    // No policy begins as a frame does: one that does is framed with its hours.
+    let mut files = unframed(&text, &name).map_err(say)?;
     for file in &mut files {
         file.path = PathBuf::from(format!("entry {at}/{}", file.name));
     }

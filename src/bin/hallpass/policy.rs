@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use hallpass::certificate::time::UnixTime;
 use hallpass::config::ca::Ca;
-use hallpass::config::snapshot::Snapshot;
+use hallpass::config::snapshot::{Paths, Snapshot};
 use hallpass::config::{ConfigError, Deciding};
 use hallpass::outside::clock::{Clock as _, SystemClock};
 use hallpass::review::cases::{Subject, not_exercised, run};
@@ -118,11 +118,8 @@ fn test(words: TestWords) -> Result<(), Stop> {
     let trouble = |why: String| Stop::Trouble(why);
     let ca = Ca::load(&at.config).map_err(|why| trouble(why.to_string()))?;
     // Whatever a list of sums says: these are the files that somebody works on.
-    let read = Snapshot::beside(
-        policy.as_ref().unwrap_or(&ca.files.policy),
-        &ca.files.people,
-        &ca.files.hosts,
-    );
+    let of = Paths::of(&ca.files);
+    let read = Snapshot::beside(&Paths { policy: policy.as_deref().unwrap_or(of.policy), ..of });
     let deciding = read.and_then(|read| Deciding::parse(&ca, &read));
     let deciding = deciding.map_err(|why: ConfigError| trouble(why.to_string()))?;
     let subject = Subject { deciding: &deciding, ca: &ca, now: SystemClock.now() };

@@ -188,6 +188,7 @@ fn open_desk(
     let node = ca.name.to_string();
     let host_cas = trust.host_cas()?;
     let kept = Mutex::default();
+    let past = Arc::new(Mutex::new(Store::open_to_read(&ca.ledger.database)?));
     let desk = Desk {
         in_force,
         ledger,
@@ -202,6 +203,7 @@ fn open_desk(
         host_cas,
         kept,
         turns: Default::default(),
+        past,
     };
     Ok((desk, writer))
 }

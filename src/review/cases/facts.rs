@@ -125,7 +125,7 @@ impl Builder<'_, '_, '_> {
         }
         let ticket = self.ticket();
         let reason = self.reason();
-        let around = self.around();
+        let around = self.around(at.now);
         let deliveries = match &self.case.delivery {
             None => Vec::new(),
             Some(text) => {
@@ -213,22 +213,25 @@ impl Builder<'_, '_, '_> {
         parsed(self.case.reason.as_ref()?, self.problems)
     }
 
-    fn around(&mut self) -> Around {
+    fn around(&mut self, now: UnixTime) -> Around {
+        let yesterday = History { last_days: Some(1), ..History::default() };
         let history = match self.case.history.as_ref().map(Spanned::get_ref) {
-            Some(said) if said.first_time => {
-                History { last_days: None, recent: said.recent, recent_hosts: said.recent_hosts }
-            }
             Some(said) => History {
-                last_days: Some(said.last_days.unwrap_or(1)),
+                last_days: (!said.first_time).then_some(said.last_days.unwrap_or(1)),
                 recent: said.recent,
                 recent_hosts: said.recent_hosts,
+                ..History::default()
             },
-            None => History { last_days: Some(1), recent: 0, recent_hosts: 0 },
+            None => yesterday,
         };
         Around {
-            hours: self.case.hours.iter().flatten().map(|one| one.get_ref().clone()).collect(),
+            hours: match &self.case.hours {
+                Some(said) => said.iter().map(|one| one.get_ref().clone()).collect(),
+                None => self.subject.deciding.policy.hours_at(now),
+            },
             freezes: self.case.freezes.iter().cloned().collect(),
             history,
+            ..Around::default()
         }
     }
 
