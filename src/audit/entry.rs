@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::certificate::time::UnixTime;
+use crate::ledger::facts::Ended;
 
 /// An entry.
 #[derive(Debug, Clone)]
@@ -111,6 +112,7 @@ impl Entry {
             "certificate" => "issued",
             "grant" => "granted",
             "refusal" => "refused",
+            "end" => "ended",
             "lock" if self.member("locked") == Some(&Value::Bool(false)) => "unlocked",
             "lock" => "locked",
             kind => kind,
@@ -126,6 +128,13 @@ impl Entry {
             };
         };
         let mut said = Vec::new();
+        if self.kind == "end" {
+            let ended = serde_json::from_value::<Ended>(Value::Object(facts.clone()));
+            return match ended {
+                Ok(ended) => format!("{}; {}", ended.offer, ended.because()),
+                Err(_) => "(not readable: hallpass ledger verify)".to_owned(),
+            };
+        }
         let words = ["offer", "reasons", "reason"].into_iter().filter_map(|name| self.member(name));
         said.extend(words.map(plain));
         if let Some(count) = facts.get("count").and_then(Value::as_u64).filter(|count| *count > 1) {

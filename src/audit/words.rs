@@ -55,10 +55,10 @@ pub struct SearchWords {
     /// Not after: the same; a date includes its day
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// issued, granted, refused, locked, unlocked; of other kinds the kind itself
+    /// issued, granted, ended, refused, locked, unlocked; of other kinds the kind itself
     #[arg(long, value_name = "WORD")]
     outcome: Option<String>,
-    /// certificate, grant, refusal, lock, policy, people, hosts, key, break-glass ...
+    /// certificate, grant, end, refusal, lock, policy, people, hosts, key, break-glass ...
     #[arg(long)]
     kind: Option<String>,
     /// Entries before this index: how one goes on
@@ -122,14 +122,16 @@ impl SearchWords {
         }
         let kind = self.kind.as_ref().map(|text| {
             let known = text.parse::<Kind>().map(|kind| kind.word().to_owned());
-            let hint = "--kind certificate, grant, refusal, lock, policy, people, hosts or key";
+            let hint =
+                "--kind certificate, grant, end, refusal, lock, policy, people, hosts or key";
             known.map_err(|_| misread("--kind", text, &"there is no such kind of entry", hint))
         });
         let outcome = self.outcome.as_ref().map(|text| match text.as_str() {
-            "issued" | "granted" | "refused" | "locked" | "unlocked" => Ok(text.clone()),
+            "issued" | "granted" | "ended" | "refused" | "locked" | "unlocked" => Ok(text.clone()),
             _ => {
                 let own = text.parse::<Kind>().map(|kind| kind.word().to_owned());
-                let hint = "--outcome issued, granted, refused, locked, unlocked or break-glass";
+                let hint =
+                    "--outcome issued, granted, ended, refused, locked, unlocked or break-glass";
                 own.map_err(|_| misread("--outcome", text, &"nothing ends in that", hint))
             }
         });

@@ -58,10 +58,8 @@ mod example {
     /// Beside the freezes, which are nobody's file but those of whoever sets one.
     pub(super) const FREEZES: &str = include_str!("../../ca-config/freezes/README.md");
     /// What names them in `ca.toml`: comments in an empty CA's.
-    pub(super) const NAMED: [&str; 2] = [
-        "hours = \"hours.toml\"\n",
-        "[[on_call]]\ngroup = \"on-call\"\nrota = \"rota.toml\"\n",
-    ];
+    pub(super) const NAMED: [&str; 2] =
+        ["hours = \"hours.toml\"\n", "[[on_call]]\ngroup = \"on-call\"\nrota = \"rota.toml\"\n"];
 }
 
 /// What a new folder holds without the example: nobody, nothing, and a policy that permits nothing.
@@ -175,7 +173,9 @@ pub fn init(init: &Init) -> Result<Made, ConfigError> {
 /// The example's `ca.toml` where none of its further files are: what names them is a comment.
 fn without_example() -> String {
     let comment = |lines: &str| lines.lines().map(|line| format!("# {line}\n")).collect::<String>();
-    example::NAMED.iter().fold(example::CA.to_owned(), |text, lines| text.replace(lines, &comment(lines)))
+    example::NAMED
+        .iter()
+        .fold(example::CA.to_owned(), |text, lines| text.replace(lines, &comment(lines)))
 }
 
 pub(super) fn new_key(comment: &str) -> Result<PrivateKey, ConfigError> {
@@ -233,8 +233,14 @@ mod tests {
         let text = without_example();
         for (file, _) in example::MORE.iter().filter(|(file, _)| !file.contains('/')) {
             let naming = text.lines().filter(|line| line.contains(&format!("\"{file}\"")));
-            assert!(naming.clone().all(|line| line.starts_with("# ")), "{:?}", naming.collect::<Vec<_>>());
+            assert!(
+                naming.clone().all(|line| line.starts_with("# ")),
+                "{:?}",
+                naming.collect::<Vec<_>>()
+            );
         }
-        assert!(text.contains("\n# hours = \"hours.toml\"\n") && text.contains("\n# [[on_call]]\n"));
+        assert!(
+            text.contains("\n# hours = \"hours.toml\"\n") && text.contains("\n# [[on_call]]\n")
+        );
     }
 }

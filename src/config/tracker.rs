@@ -1,5 +1,6 @@
 //! `[[tracker]]` of `ca.toml`: where tickets are looked up.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -7,7 +8,7 @@ use serde::Deserialize;
 use super::ticket_id::TicketPattern;
 use super::ticket_url::TicketUrl;
 pub use super::tracker_http::Http;
-use super::tracker_words::{Asked, KindWord, Words};
+use super::tracker_words::{Asked, KindWord, Words, WriteWords};
 pub use super::tracker_words::{Method, Occasion, WriteType};
 use crate::certificate::names::HostName;
 use crate::certificate::time::Span;
@@ -32,8 +33,13 @@ pub struct Tracker {
 /// The kinds of trackers.
 #[derive(Debug, Clone)]
 pub enum TrackerKind {
-    /// The built-in one, a folder: who can write to it can make tickets.
-    Folder(PathBuf),
+    /// The built-in one.
+    Folder {
+        /// The folder. Who can write to it can make tickets.
+        path: PathBuf,
+        /// What is told in a file beside each ticket; nothing unless `[tracker.write]` is there.
+        on: BTreeSet<Occasion>,
+    },
     /// Whatever speaks HTTP and JSON.
     Http(Box<Http>),
     /// A program of the operator's.
@@ -86,7 +92,8 @@ impl TryFrom<Words> for Tracker {
 }
 
 impl Tracker {
-    fn of(words: Words) -> Result<Self, String> {
+    fn of(mut words: Words) -> Result<Self, String> {
+        let beside = words.write.take_if(|_| words.kind == KindWord::Folder);
         let (ids, url, poll) = (words.ids.clone(), words.url.clone(), words.poll);
         let poll = poll.unwrap_or(Span::secs(30));
         let name = words.name.clone();
@@ -118,9 +125,10 @@ impl Tracker {
             (_, Some(key)) => return Err(wrong(key)),
             (KindWord::Folder, _) if http.deadline.is_some() => return Err(wrong("deadline")),
             (KindWord::Folder, _) if http.at_once.is_some() => return Err(wrong("at_once")),
-            (KindWord::Folder, _) => TrackerKind::Folder(
-                path.ok_or("path is missing: the folder with one TOML file a ticket")?,
-            ),
+            (KindWord::Folder, _) => TrackerKind::Folder {
+                path: path.ok_or("path is missing: the folder with one TOML file a ticket")?,
+                on: beside.map_or(Ok(BTreeSet::new()), WriteWords::only_on)?,
+            },
             (KindWord::Command, _) => {
                 let words = command.unwrap_or_default();
                 let Some((program, arguments)) = words.split_first() else {
@@ -143,7 +151,7 @@ impl Tracker {
     /// The paths in it, which are relative to the folder of `ca.toml`.
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let paths = match &mut self.kind {
-            TrackerKind::Folder(path) => vec![path],
+            TrackerKind::Folder { path, .. } => vec![path],
             TrackerKind::Command(command) => vec![&mut command.program],
             TrackerKind::Http(http) => {
                 let Http { ca_file, auth, .. } = &mut **http;
@@ -161,6 +169,9 @@ pub(super) fn mistake(all: &[Tracker]) -> Option<String> {
     for (at, one) in all.iter().enumerate() {
         if all.iter().take(at).any(|other| other.name == one.name) {
             return Some(format!("there are two trackers called {}", one.name));
+        }
+        if one.poll < Span::secs(1) {
+            return Some(format!("tracker {}: poll is {}, and 1s at least", one.name, one.poll));
         }
     }
     let (_, before) = all.split_last()?;

@@ -46,7 +46,7 @@ pub(super) struct Words {
     follow: Option<Vec<Follow>>,
     check: Option<Check>,
     search: Option<Search>,
-    write: Option<WriteWords>,
+    pub(super) write: Option<WriteWords>,
 }
 
 /// The kinds of trackers.
@@ -175,6 +175,24 @@ pub(super) struct WriteWords {
     pub(super) done: Option<BTreeSet<u16>>,
     pub(super) says: Option<Says>,
     pub(super) on: Option<BTreeSet<Occasion>>,
+}
+
+impl WriteWords {
+    /// What is told, where nothing else is to be said: in a folder.
+    pub(super) fn only_on(self) -> Result<BTreeSet<Occasion>, String> {
+        match self {
+            Self {
+                method: None,
+                request: None,
+                content: None,
+                body: None,
+                done: None,
+                says: None,
+                on,
+            } => Ok(on.unwrap_or_else(|| Occasion::ALL.into())),
+            _ => Err("write has on and nothing else in this kind of tracker".to_owned()),
+        }
+    }
 }
 
 /// The methods that write.

@@ -13,7 +13,7 @@ use crate::config::hosts::{Host, Principals};
 use crate::config::people::{Person, PersonKind};
 use crate::decide::facts::{Account, Facts, Person as PersonFacts, Ticket};
 use crate::decide::{self, Decision, close, decide};
-use crate::outside::tickets::{Answer, TicketSeen, TrackerFault, Trackers};
+use crate::outside::tickets::{Answer, TicketSeen, Tracker, TrackerFault, Trackers, ask};
 
 /// Any user name is taken, but another person's: whoever types it means to be somebody else.
 pub(super) fn own_name(deciding: &Deciding, asker: &Asker, person: &Person) -> Result<(), Stop> {
@@ -235,6 +235,38 @@ pub(super) fn host_keys_known(wanted: &[Wanted<'_>], ask: &Ask) -> Result<(), St
     }
 }
 
+/// What a tracker says of a ticket at this moment.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    /// The tracker's name.
+    pub(super) tracker: String,
+    /// What it says.
+    pub(super) answer: Answer,
+}
+
+/// What was read of tickets for one answer: one that is needed twice is read once.
+#[derive(Default)]
+pub(super) struct Reads(Vec<(TicketId, Result<Said, Stop>)>);
+
+impl Reads {
+    /// What the ticket's tracker says.
+    pub(super) async fn read(&mut self, trackers: &Trackers, id: &TicketId) -> Result<Said, Stop> {
+        if let Some((_, read)) = self.0.iter().find(|(read, _)| read == id) {
+            return read.clone();
+        }
+        let read = match tracker_of(trackers, id) {
+            Ok(tracker) => {
+                let (name, asked) = (tracker.name().to_owned(), id.clone());
+                let answer = ask(Arc::clone(tracker), move |tracker| tracker.read(&asked)).await;
+                answer.flatten().map(|answer| Said { tracker: name, answer }).map_err(unread)
+            }
+            Err(stop) => Err(stop),
+        };
+        self.0.push((id.clone(), read.clone()));
+        read
+    }
+}
+
 /// A ticket as its tracker shows it at this moment, in the tracker's words.
 pub(super) struct Read {
     tracker: String,
@@ -257,32 +289,45 @@ pub(super) fn ticket_id(trackers: &Trackers, given: &TicketGiven) -> Result<Tick
     })
 }
 
+/// The tracker that a ticket is in.
+fn tracker_of<'t>(trackers: &'t Trackers, id: &TicketId) -> Result<&'t Arc<dyn Tracker>, Stop> {
+    trackers.of(id).ok_or_else(|| match trackers.shapes().as_slice() {
+        [] => Stop::no(
+            format!("ticket {id} cannot be looked up: no tracker is configured"),
+            "ask whoever runs the CA",
+        ),
+        shapes => Stop::no(
+            format!("{id} is no ticket of any tracker here"),
+            format!("tickets look like {}", shapes.join(", ")),
+        ),
+    })
+}
+
 /// Reads a ticket. Blocks as long as its tracker may take.
 pub(super) fn read_ticket(trackers: &Trackers, id: TicketId) -> Result<Read, Stop> {
-    let no = |why: String, hint: String| Err(Stop::no(why, hint));
-    let Some(tracker) = trackers.of(&id) else {
-        return match trackers.shapes().as_slice() {
-            [] => no(
-                format!("ticket {id} cannot be looked up: no tracker is configured"),
-                "ask whoever runs the CA".to_owned(),
+    let tracker = tracker_of(trackers, &id)?;
+    let answer = tracker.read(&id).map_err(unread)?;
+    Said { tracker: tracker.name().to_owned(), answer }.ticket(id)
+}
+
+impl Said {
+    /// The ticket, if there is one to be seen.
+    pub(super) fn ticket(self, id: TicketId) -> Result<Read, Stop> {
+        let no = |why: String, hint: String| Err(Stop::no(why, hint));
+        let Self { tracker: name, answer } = self;
+        match answer {
+            Answer::Ticket(seen) => Ok(Read { tracker: name, id, seen }),
+            Answer::Absent => {
+                no(format!("there is no ticket {id}"), format!("check the id in {name}"))
+            }
+            Answer::Hidden => no(
+                format!("{name} does not show ticket {id} to the CA"),
+                "name another ticket, or ask whoever runs the CA to be let see it".to_owned(),
             ),
-            shapes => no(
-                format!("{id} is no ticket of any tracker here"),
-                format!("tickets look like {}", shapes.join(", ")),
-            ),
-        };
-    };
-    let name = tracker.name().to_owned();
-    match tracker.read(&id).map_err(unread)? {
-        Answer::Ticket(seen) => Ok(Read { tracker: name, id, seen }),
-        Answer::Absent => no(format!("there is no ticket {id}"), format!("check the id in {name}")),
-        Answer::Hidden => no(
-            format!("{name} does not show ticket {id} to the CA"),
-            "name another ticket, or ask whoever runs the CA to be let see it".to_owned(),
-        ),
-        Answer::Moved(to) => {
-            let to = Safe(&to).to_string();
-            no(format!("ticket {id} is {to} now"), format!("name that one: {to}"))
+            Answer::Moved(to) => {
+                let to = Safe(&to).to_string();
+                no(format!("ticket {id} is {to} now"), format!("name that one: {to}"))
+            }
         }
     }
 }
@@ -317,13 +362,12 @@ impl Desk {
         &self,
         deciding: &Deciding,
         given: Option<&TicketGiven>,
+        reads: &mut Reads,
     ) -> Result<Option<Ticket>, Stop> {
         let Some(given) = given else { return Ok(None) };
         let id = ticket_id(&self.trackers, given)?;
-        let trackers = Arc::clone(&self.trackers);
-        let read = tokio::task::spawn_blocking(move || read_ticket(&trackers, id)).await;
-        let read = read.map_err(|why| unread(TrackerFault::Away(why.to_string())))??;
-        read.map(deciding).map(Some)
+        let said = reads.read(&self.trackers, &id).await?;
+        said.ticket(id)?.map(deciding).map(Some)
     }
 }
 

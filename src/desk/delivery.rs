@@ -12,8 +12,10 @@ use ssh_key::public::{Ed25519PublicKey, KeyData};
 use zeroize::Zeroizing;
 
 use super::Stop;
+use super::granting::Detail;
 use super::request::Ask;
 use crate::certificate::blob::key_blob;
+use crate::certificate::names::RequestId;
 use crate::certificate::time::{Span, UnixTime};
 use crate::config::hosts::Host;
 use crate::ledger::recorded::Certificate;
@@ -28,6 +30,7 @@ pub struct Forwarded {
 
 /// What is in the agent, unless its person emptied it.
 struct Put {
+    request: RequestId,
     accounts: Vec<String>,
     from: UnixTime,
     until: UnixTime,
@@ -45,13 +48,20 @@ impl Forwarded {
         Self { way, put: Mutex::new(Vec::new()) }
     }
 
-    /// Until when a certificate for all of these accounts is in it, if over half its life is left.
-    pub(super) fn holds(&self, accounts: &[String], now: UnixTime) -> Option<UnixTime> {
+    /// Until when a certificate for all of these accounts is in it, if over half its life is left and its
+    /// grant lives.
+    pub(super) fn holds(
+        &self,
+        accounts: &[String],
+        now: UnixTime,
+        lives: impl Fn(&RequestId) -> bool,
+    ) -> Option<UnixTime> {
         let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
         put.retain(|one| one.until > now);
         let covers = |one: &&Put| accounts.iter().all(|account| one.accounts.contains(account));
         let fresh = |one: &&Put| young(one.from, one.until, now);
-        put.iter().filter(covers).filter(fresh).map(|one| one.until).max()
+        let lives = |one: &&Put| lives(&one.request);
+        put.iter().filter(covers).filter(fresh).filter(lives).map(|one| one.until).max()
     }
 
     fn note(&self, put: Put) {
@@ -149,7 +159,7 @@ impl Tried<'_> {
         &mut self,
         key: &Fresh,
         certificate: &Certificate,
-        accounts: Vec<String>,
+        detail: &Detail,
         destinations: &[Destination],
         now: UnixTime,
     ) -> Result<(), Stop> {
@@ -157,6 +167,7 @@ impl Tried<'_> {
             what: "your agent took a trial and then not the certificate",
             details,
         };
+        let Detail { accounts, request, .. } = detail;
         let text = certificate.as_openssh();
         let blob = text.split(' ').nth(1).and_then(unbase64).unwrap_or_default();
         let comment = text.split(' ').nth(2).unwrap_or_default();
@@ -165,7 +176,8 @@ impl Tried<'_> {
         put(&mut self.agent, key, &blob, &comment, until.since(now), destinations)
             .await
             .map_err(|why| broken(why.to_string()))?;
-        self.forwarded.note(Put { accounts, from: now, until });
+        let (request, accounts) = (request.clone(), accounts.clone());
+        self.forwarded.note(Put { request, accounts, from: now, until });
         Ok(())
     }
 }

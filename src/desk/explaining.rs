@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::around::Surroundings;
-use super::collect::{account_facts, own_name, person_facts, read_ticket, ticket_id, wanted};
+use super::collect::{
+    Reads, account_facts, own_name, person_facts, read_ticket, ticket_id, wanted,
+};
 use super::holdings::not_enrolled;
 use super::locking::answer;
 use super::locks::{Lock, Locks};
@@ -118,7 +120,8 @@ pub fn offered(deciding: &Deciding, person: &Person, at: At<'_>) -> Result<Vec<O
         })
         .collect();
     let Some((any, _)) = hosts.first() else { return Ok(Vec::new()) };
-    let facts = bare(person, any.clone(), at);
+    let around = Around { hours: deciding.policy.hours_at(at.now), ..Around::default() };
+    let facts = Facts { around, ..bare(person, any.clone(), at) };
     let entries = catalog(&deciding.policy, &facts, &hosts).map_err(|why| answer(broken(why)))?;
     let name = |at: usize| hosts.get(at).map(|(account, _)| account.host.to_string());
     let offered = entries.into_iter().map(|entry| Offered {
@@ -185,14 +188,16 @@ impl Desk {
     pub async fn explain(&self, asker: &Asker, ask: &Ask) -> Result<Explained, Outcome> {
         let deciding = self.in_force.now();
         let person = self.here(&deciding, asker).map_err(answer)?;
-        let ticket = self.ticket(&deciding, ask.ticket.as_ref()).await.map_err(answer)?;
+        let mut reads = Reads::default();
+        let ticket =
+            self.ticket(&deciding, ask.ticket.as_ref(), &mut reads).await.map_err(answer)?;
         let key = fingerprint(&asker.key);
         let surroundings =
             self.surroundings(&deciding, person, self.clock.now()).map_err(answer)?;
         let at = At { around: Some(&surroundings), ..self.at(asker) };
-        let locks =
-            self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).locks.clone();
-        let done = explain(&deciding, &locks, person, Some(&key), ask, ticket.as_ref(), at);
+        let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let done = explain(&deciding, &state.locks, person, Some(&key), ask, ticket.as_ref(), at);
+        drop(state);
         tracing::info!(person = %person.name, what = %Safe(&ask.account()), ok = done.is_ok(), "explained");
         done
     }

@@ -5,7 +5,7 @@ use super::Stop;
 use super::collect::{self, Wanted};
 use super::outcome::{Issue, LiveGrant};
 use super::request::{Ask, Asker};
-use crate::certificate::names::{HostName, OfferId};
+use crate::certificate::names::{HostName, OfferId, RequestId};
 use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
 use crate::decide::facts::{Account, Facts, Within};
@@ -176,6 +176,7 @@ pub(super) fn one_certificate(grants: &[Grant], ask: &Ask) -> Result<(), Stop> {
 /// What is known of a certificate before it is signed.
 pub(super) struct Detail {
     pub(super) accounts: Vec<String>,
+    pub(super) request: RequestId,
     offer: OfferId,
     grant_ends: UnixTime,
     renewal: bool,
@@ -186,6 +187,7 @@ impl Detail {
     pub(super) fn of(grant: &Grant) -> Self {
         Self {
             accounts: grant.accounts().iter().map(Account::name).collect(),
+            request: grant.facts().request.clone(),
             offer: grant.offer().clone(),
             grant_ends: grant.ends(),
             renewal: grant.is_renewal(),
@@ -195,6 +197,7 @@ impl Detail {
     /// With its certificate.
     pub(super) fn issue(&self, certificate: &Certificate, now: UnixTime) -> Issue {
         Issue {
+            request: self.request.clone(),
             serial: certificate.serial(),
             certificate: certificate.as_openssh().to_owned(),
             accounts: self.accounts.clone(),

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 
 use super::collect::{self, Wanted, account_facts};
 use super::delivery::destination;
+use super::ended::EndedGrant;
 use super::explaining::Offered;
 use super::locking::answer;
 use super::outcome::{Issue, Issued, LiveGrant, Outcome, Reach, Status, To, Why};
@@ -93,6 +94,10 @@ impl Desk {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let live = state.covering(&person.name, &names, now, fits);
         if live.is_empty() && matches!(want, Want::Further(_)) {
+            let covers = |one: &&EndedGrant| names.iter().any(|n| one.grant.accounts.contains(n));
+            if let Some(ended) = state.ended.person(&person.name, now).iter().find(covers) {
+                return Err(ended.stop_later());
+            }
             return Err(Stop::no(
                 format!("no live grant of yours covers {}", ask.account()),
                 format!("ask for it: ssh ca {} TICKET", ask.account()),
@@ -158,6 +163,9 @@ impl Desk {
     pub(super) fn only_grants(&self, person: &Person, now: UnixTime) -> Result<Held, Stop> {
         let live = self.live(person, now);
         let Some(first) = live.first() else {
+            if let Some(ended) = self.ended_of(&person.name, now).first() {
+                return Err(ended.stop_later());
+            }
             return Err(Stop::no(
                 "you have no live grant".to_owned(),
                 "ask for one: ssh ca LOGIN@HOST TICKET",
@@ -184,12 +192,22 @@ impl Desk {
         let mut live = self.live(person, now);
         live.retain(|grant| grant.request == *id);
         if live.is_empty() {
+            let ended = self.ended_of(&person.name, now);
+            if let Some(ended) = ended.iter().find(|one| one.grant.request == *id) {
+                return Err(ended.stop_later());
+            }
             return Err(Stop::no(
                 format!("you have no live grant {id}"),
                 "ssh ca list shows those you have",
             ));
         }
         Ok(Held::of(live))
+    }
+
+    /// A person's grants that ended before their time, the latest first.
+    fn ended_of(&self, person: &PersonName, now: UnixTime) -> Vec<EndedGrant> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ended.person(person, now)
     }
 
     fn live(&self, person: &Person, now: UnixTime) -> Vec<LiveGrant> {
@@ -200,7 +218,8 @@ impl Desk {
     pub(super) fn again(&self, errand: &Errand<'_>, accounts: &[String]) -> Option<Outcome> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let subject = fingerprint(&errand.asker.key);
-        let issue = kept.find(&subject, accounts, errand.reading.now)?.clone();
+        let lives = |request: &RequestId| !self.ended(request);
+        let issue = kept.find(&subject, accounts, errand.reading.now, lives)?.clone();
         drop(kept);
         Some(Outcome::Issued(Box::new(Issued {
             request: errand.id.clone(),
@@ -233,12 +252,14 @@ impl Desk {
         let Some(person) = self.owner(&asker.key) else { return gone() };
         let locks = self.locks_of(&person, asker);
         let grants = self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person, now);
+        let ended = self.ended_of(&person, now);
         Outcome::Status(Box::new(Status {
             person,
             locks,
             key: fingerprint(&asker.key),
             key_type: asker.key.algorithm().to_string(),
             grants,
+            ended,
             now,
         }))
     }
@@ -254,7 +275,11 @@ impl Desk {
                 format!("you have no request {id}"),
                 "ssh ca list shows your live grants".to_owned(),
             ),
-            _ => Outcome::List(live, now),
+            _ => {
+                let mut ended = self.ended_of(&person, now);
+                ended.retain(|one| request.is_none_or(|request| one.grant.request == *request));
+                Outcome::List(live, ended, now)
+            }
         }
     }
 
@@ -316,11 +341,14 @@ impl Desk {
             self.state.lock().unwrap_or_else(PoisonError::into_inner).live(&person.name, now);
         let (grants, others): (Vec<_>, Vec<_>) =
             live.into_iter().partition(|grant| grant.accounts.contains(&account));
+        let mut ended = self.ended_of(&person.name, now);
+        ended.retain(|one| one.grant.accounts.contains(&account));
         let there = |grant: &LiveGrant| grant.accounts.iter().any(|name| name.ends_with(&on));
         Outcome::Why(Box::new(Why {
             account,
             typed: target.to_string(),
             grants,
+            ended,
             elsewhere: others.into_iter().filter(there).collect(),
             key: fingerprint(&asker.key),
             offered,

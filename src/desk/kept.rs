@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::delivery::young;
 use super::outcome::Issue;
+use crate::certificate::names::RequestId;
 use crate::certificate::time::UnixTime;
 
 /// By the key that is certified. In memory alone: after a restart new ones are issued.
@@ -22,10 +23,18 @@ impl Kept {
         of.push(issue.clone());
     }
 
-    /// One that opens these accounts, with over half its life left; of several the one that opens least.
-    pub(super) fn find(&self, subject: &str, accounts: &[String], now: UnixTime) -> Option<&Issue> {
+    /// One that opens these accounts, with over half its life left, of a grant that lives; of several the
+    /// one that opens least.
+    pub(super) fn find(
+        &self,
+        subject: &str,
+        accounts: &[String],
+        now: UnixTime,
+        lives: impl Fn(&RequestId) -> bool,
+    ) -> Option<&Issue> {
         let of = self.certificates.get(subject)?.iter();
         of.filter(|kept| covers(kept, accounts) && young(kept.issued, kept.valid_before, now))
+            .filter(|kept| lives(&kept.request))
             .min_by_key(|kept| kept.accounts.len())
     }
 
@@ -74,6 +83,7 @@ mod tests {
     fn issue(serial: u64, accounts: &[&str]) -> Issue {
         let issued = UnixTime::from_secs(1_800_000_000);
         Issue {
+            request: RequestId::from_random(serial),
             serial,
             certificate: String::new(),
             accounts: accounts.iter().map(|name| (*name).to_owned()).collect(),
@@ -90,7 +100,8 @@ mod tests {
         let mut kept = Kept::default();
         let now = |after: u64| UnixTime::from_secs(1_800_000_000 + after);
         let find = |kept: &Kept, account: &str, after: u64| {
-            kept.find("key", &[account.to_owned()], now(after)).map(|issue| issue.serial)
+            let all = |_: &RequestId| true;
+            kept.find("key", &[account.to_owned()], now(after), all).map(|issue| issue.serial)
         };
         kept.keep("key".to_owned(), &issue(1, &["deploy@web01", "deploy@web02"]));
         kept.keep("key".to_owned(), &issue(2, &["deploy@web01"]));
@@ -98,7 +109,11 @@ mod tests {
         assert_eq!(find(&kept, "deploy@web02", 299), Some(1));
         assert_eq!(find(&kept, "deploy@web02", 300), None, "half its life is over");
         assert_eq!(find(&kept, "deploy@web03", 0), None);
-        assert_eq!(kept.find("other", &["deploy@web01".to_owned()], now(0)).map(|_| ()), None);
+        let (account, first) = (["deploy@web01".to_owned()], RequestId::from_random(2));
+        assert!(kept.find("other", &account, now(0), |_| true).is_none());
+        // Of a grant that ended nothing is given again.
+        let left = kept.find("key", &account, now(0), |request| *request != first);
+        assert_eq!(left.map(|issue| issue.serial), Some(1));
         // A newer one takes the place of what it covers.
         kept.keep("key".to_owned(), &issue(3, &["deploy@web01", "deploy@web02"]));
         assert_eq!(kept.certificates["key"].len(), 1);

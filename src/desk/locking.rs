@@ -48,13 +48,14 @@ pub struct Changed {
     pub notes: Vec<String>,
 }
 
-/// Stands between a certificate's draft and its COMMIT: a lock that was committed before wins, however
-/// far the request had come.
+/// Stands between a certificate's draft and its COMMIT: a lock that was committed before wins, and so
+/// does the end of its grant, however far the request had come.
 pub fn guard(state: Arc<Mutex<State>>, in_force: Arc<InForce>) -> Guard {
     Box::new(move |facts| {
         let deciding = in_force.now();
         let state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.locks.against_facts(facts, &deciding.hosts)
+        let ended = || state.ended.against_facts(facts);
+        state.locks.against_facts(facts, &deciding.hosts).or_else(ended)
     })
 }
 

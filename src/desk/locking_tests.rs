@@ -7,7 +7,7 @@ use super::state::State;
 use crate::certificate::time::UnixTime;
 use crate::config::hosts::Hosts;
 use crate::ledger::facts::{self, LockChange};
-use crate::ledger::fault::Fault;
+use crate::ledger::fault::{Bar, Fault};
 use crate::ledger::leaf::{Kind, Leaf};
 use crate::ledger::record::{Committed, Ledger};
 use crate::ledger::store::Store;
@@ -62,7 +62,7 @@ async fn a_lock_that_is_committed_first_wins() {
     for one in waiting {
         match one.await.unwrap() {
             Ok(_) => issued += 1,
-            Err(Fault::Locked(why)) => {
+            Err(Fault::Barred(Bar { why, .. })) => {
                 assert!(why.starts_with("person ana is locked since "), "{why}");
                 stopped += 1;
             }
@@ -104,7 +104,7 @@ async fn what_waits_behind_a_lock_is_held_against_it() {
     for round in 0..20 {
         ledger.append_later(Kind::Lock, lock("ana", true)).unwrap();
         let stopped = ledger.issue(whole.unsigned(round)).await;
-        assert!(matches!(stopped, Err(Fault::Locked(_))));
+        assert!(matches!(stopped, Err(Fault::Barred(_))));
         ledger.append_later(Kind::Lock, lock("ana", false)).unwrap();
         ledger.issue(whole.unsigned(100 + round)).await.unwrap();
     }

@@ -13,6 +13,7 @@ use crate::certificate::time::{Span, UnixTime};
 use crate::config::hosts::{Host, Hosts, Principals};
 use crate::ledger::facts::{Granted, Header, LockChange};
 use crate::ledger::leaf::{Kind, Leaf};
+use crate::ledger::record::Bar;
 use crate::ledger::store::{Row, Store, StoreError};
 use crate::ledger::tree::Hash;
 
@@ -273,16 +274,19 @@ impl Locks {
     }
 
     /// The same, of a certificate's facts: what the ledger's writer asks right before COMMIT.
-    pub fn against_facts(&self, facts: &[u8], hosts: &Hosts) -> Option<String> {
+    pub fn against_facts(&self, facts: &[u8], hosts: &Hosts) -> Option<Bar> {
         if self.standing.is_empty() {
             return None;
         }
         match serde_json::from_slice::<Granted>(facts) {
             Ok(seen) => self
                 .against(&seen.person, &seen.key, &seen.accounts, hosts)
-                .map(ToString::to_string),
+                .map(|lock| Bar { why: lock.to_string(), hint: lock.hint() }),
             // What cannot be read cannot be shown to be free.
-            Err(_) => Some("the facts cannot be held against the locks".to_owned()),
+            Err(_) => Some(Bar {
+                why: "the facts cannot be held against the locks".to_owned(),
+                hint: "ssh ca status".to_owned(),
+            }),
         }
     }
 }

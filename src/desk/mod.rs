@@ -15,6 +15,10 @@
 pub mod around;
 pub(crate) mod collect;
 pub mod delivery;
+pub mod ended;
+pub mod ending;
+#[cfg(test)]
+mod ending_tests;
 mod entries;
 pub mod explaining;
 pub mod freezes;
@@ -31,19 +35,23 @@ pub mod locking;
 mod locking_tests;
 pub mod locks;
 pub mod outcome;
+pub mod own_tickets;
 mod permission;
 pub mod recent;
 pub mod reload;
 pub mod request;
 pub mod self_test;
 pub mod state;
+pub mod watch_tickets;
+pub mod write_back;
 
 use std::sync::{Arc, Mutex};
 
 use rand::Rng as _;
 
-use self::collect::{Wanted, person_facts};
+use self::collect::{Reads, Wanted, person_facts};
 use self::delivery::Fresh;
+use self::ending::Ending;
 use self::granting::{Detail, Way, decided, into_agent, one_certificate, remarks, ways, within};
 use self::holdings::Held;
 use self::in_force::InForce;
@@ -89,15 +97,20 @@ pub struct Desk {
     pub bare_ca: Vec<u8>,
     /// Those of the host CAs: what a host may show instead of a plain key.
     pub host_cas: Vec<Vec<u8>>,
+    /// How grants end before their time.
+    pub ending: Ending,
+    /// How often trackers were asked for somebody's tickets.
+    pub hints: own_tickets::Asked,
     /// Certificates that may be given again.
     pub kept: Mutex<Kept>,
     /// Who is at it.
     pub turns: Turns,
     /// The ledger, for what was given long ago.
-    pub past: std::sync::Arc<Mutex<Store>>,
+    pub past: Arc<Mutex<Store>>,
 }
 
 /// How a request ends before there is a certificate.
+#[derive(Clone)]
 enum Stop {
     /// The person's to mend.
     No { reasons: Vec<String>, hint: String },
@@ -135,8 +148,8 @@ impl From<record::Fault> for Stop {
                 "the ledger is not the one the signer has seen; an operator has to run hallpass ledger recover"
             }
             record::Fault::Ending => "the CA is ending",
-            // A lock that was set while this was on its way.
-            record::Fault::Locked(lock) => return Self::no(lock.clone(), "ssh ca status"),
+            // A lock, or the grant's end, while this was on its way.
+            record::Fault::Barred(bar) => return Self::no(bar.why.clone(), bar.hint.clone()),
         };
         Self::Broken { what, details: fault.to_string() }
     }
@@ -207,14 +220,21 @@ impl Desk {
                 self.covering(errand, person, want)?
             }
         };
+        let reads = &mut Reads::default();
         if live.grants.is_empty() {
-            return self.issue(errand, person, want, None).await;
+            return self.issue(errand, person, want, None, reads).await;
         }
-        let renewed = self.issue(errand, person, want, Some(&live)).await;
+        // A grant lives and dies with its ticket, whatever its offer asks for.
+        let ended = self.end_with_ticket(&live, reads).await?;
+        let renewed = match &ended {
+            Some(ended) => Err(ended.stop()),
+            None => self.issue(errand, person, want, Some(&live), reads).await,
+        };
         match (renewed, want) {
             // What the grant does not give any more, a request of its own may.
             (Err(Stop::No { .. }), Want::New | Want::There) => {
-                self.issue(errand, person, want, None).await
+                let own = self.issue(errand, person, want, None, reads).await;
+                ended.iter().fold(own, |own, ended| ended.said_with(own))
             }
             (answer, _) => answer,
         }
@@ -227,6 +247,7 @@ impl Desk {
         person: &Person,
         want: &Want,
         held: Option<&Held>,
+        reads: &mut Reads,
     ) -> Result<Outcome, Stop> {
         let Errand { deciding, asker, ask, reading, .. } = *errand;
         let now = reading.now;
@@ -241,9 +262,9 @@ impl Desk {
             _ => (errand.id.clone(), ask.ticket.clone(), ask.reason.clone()),
         };
 
-        // 2. The facts. The ticket is read at each issue; nothing is kept between two.
+        // 2. The facts. The ticket is read for each answer; nothing is kept between two.
         let ways = ways(asker, ask)?;
-        let ticket = self.ticket(deciding, given.as_ref()).await?;
+        let ticket = self.ticket(deciding, given.as_ref(), reads).await?;
         let surroundings = self.surroundings(deciding, person, now)?;
         let facts = |account: Account| Facts {
             request: id.clone(),
@@ -269,7 +290,16 @@ impl Desk {
         self.unlocked(deciding, &person.name, asker, &wanted)?;
 
         // 4. The decision, account by account: granted whole or not at all.
-        let mut grants = decided(deciding, &wanted, &facts)?;
+        let mut grants = match decided(deciding, &wanted, &facts) {
+            // `ensure` never waits.
+            Err(Stop::No { reasons, hint })
+                if held.is_none() && given.is_none() && *want == Want::New =>
+            {
+                let named = self.name_the_ticket(errand, person, &wanted, &facts).await;
+                return Err(Stop::No { reasons, hint: named.unwrap_or(hint) });
+            }
+            decided => decided?,
+        };
         let mut notes = Vec::new();
         if ask.via.is_none() {
             let into_agent = ways.first() == Some(&Delivery::MadeByCa);
@@ -293,7 +323,9 @@ impl Desk {
         let accounts: Vec<String> = wanted.iter().map(|one| one.account.name()).collect();
         let agent = asker.agent.as_deref().filter(|_| into_agent);
         if *want == Want::There {
-            if let Some(until) = agent.and_then(|agent| agent.holds(&accounts, now)) {
+            if let Some(until) =
+                agent.and_then(|agent| agent.holds(&accounts, now, |id| !self.ended(id)))
+            {
                 return Ok(Outcome::There(until));
             }
             if agent.is_none()
@@ -347,8 +379,7 @@ impl Desk {
             match (&mut tried, fresh) {
                 (Some(agent), Some(fresh)) => {
                     let to = self.destinations(&wanted, &detail.accounts)?;
-                    let accounts = detail.accounts.clone();
-                    agent.hand_over(fresh, certificate, accounts, &to, now).await?;
+                    agent.hand_over(fresh, certificate, detail, &to, now).await?;
                 }
                 _ => self.keep(asker, &issue),
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::ended::EndedGrant;
 use crate::certificate::names::{OfferId, PersonName, RequestId};
 use crate::certificate::time::UnixTime;
 
@@ -18,8 +19,8 @@ pub enum Outcome {
     Fault(Fault),
     /// Who one is and what one holds.
     Status(Box<Status>),
-    /// One's live grants.
-    List(Vec<LiveGrant>, UnixTime),
+    /// One's live grants, and those that ended before their time.
+    List(Vec<LiveGrant>, Vec<EndedGrant>, UnixTime),
     /// Why a login may fail.
     Why(Box<Why>),
 }
@@ -56,6 +57,8 @@ pub enum To {
 /// One certificate.
 #[derive(Debug, Clone)]
 pub struct Issue {
+    /// The request that its grant was made for.
+    pub request: RequestId,
     /// The serial.
     pub serial: u64,
     /// The certificate as one line of OpenSSH's.
@@ -107,6 +110,8 @@ pub struct Status {
     pub locks: Vec<String>,
     /// Live grants, those that end first first.
     pub grants: Vec<LiveGrant>,
+    /// Those that ended before their time, the latest first.
+    pub ended: Vec<EndedGrant>,
     /// When this was read.
     pub now: UnixTime,
 }
@@ -120,6 +125,9 @@ pub struct LiveGrant {
     pub accounts: Vec<String>,
     /// The ticket.
     pub ticket: Option<String>,
+    /// The tracker whose ticket it lives and dies with: of the ticket, unless that was closed already when
+    /// the grant was made.
+    pub bound: Option<String>,
     /// The reason, as typed.
     pub reason: Option<String>,
     /// When it was made.
@@ -156,6 +164,8 @@ pub struct Why {
     pub typed: String,
     /// Live grants that cover it.
     pub grants: Vec<LiveGrant>,
+    /// Grants that covered it and ended before their time, the latest first.
+    pub ended: Vec<EndedGrant>,
     /// Live grants for other accounts on that host.
     pub elsewhere: Vec<LiveGrant>,
     /// The key that was proved on this connection.

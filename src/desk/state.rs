@@ -1,19 +1,20 @@
 //! The desk's state: a fold over the facts of the ledger's entries, so that there are never two
 //! truths to crash between. At start it is folded from the ledger's end, afterwards from each commit.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use serde::Deserialize;
 
+use super::ended::{EndedGrant, EndedGrants};
 use super::freezes::Freezes;
 use super::limits::Counts;
 use super::locks::Locks;
 use super::outcome::{Last, LiveGrant};
 use super::recent::Recent;
-use crate::certificate::names::{OfferId, PersonName, RequestId};
+use crate::certificate::names::{OfferId, PersonName, RequestId, TicketId};
 use crate::certificate::time::{Span, UnixTime};
 use crate::decide::LONGEST;
-use crate::ledger::facts::{Granted, Header, Refusal, Text};
+use crate::ledger::facts::{Ended, Granted, Header, Refusal, Text, Ticket};
 use crate::ledger::leaf::{Kind, Leaf};
 use crate::ledger::record::Committed;
 use crate::ledger::store::{Row, Store, StoreError};
@@ -28,6 +29,9 @@ const REFUSALS: usize = 10;
 /// The span in which refusals are counted.
 const REFUSAL_SPAN: Span = Span::secs(3600);
 
+/// The state of a ticket, in facts, that is closed.
+const CLOSED: &str = "closed";
+
 /// What the desk knows.
 #[derive(Debug, Default)]
 pub struct State {
@@ -39,6 +43,8 @@ pub struct State {
     pub counts: Counts,
     /// What each person was given within the hour.
     pub recent: Recent,
+    /// Grants that ended before their time.
+    pub ended: EndedGrants,
     grants: HashMap<PersonName, Vec<LiveGrant>>,
     refusals: HashMap<PersonName, Refusals>,
     texts: HashMap<&'static str, Hash>,
@@ -110,6 +116,9 @@ impl State {
     fn refold(&mut self, row: &Row) -> Result<(), StoreError> {
         let leaf = row.leaf.parse::<Leaf>();
         let kind = leaf.map_err(|why| StoreError(format!("entry {}: {why}", row.index)))?.kind;
+        if kind == Kind::End {
+            self.refold_end(row)?;
+        }
         // Redacted facts decide nothing any more.
         if let Some(facts) = &row.facts {
             self.fold(Committed { index: row.index, kind, facts });
@@ -120,12 +129,31 @@ impl State {
         Ok(())
     }
 
+    /// What would bring a grant back unnoticed: the end of one that says something else now is an error,
+    /// and behind one that says nothing any more every grant of before is void.
+    fn refold_end(&mut self, row: &Row) -> Result<(), StoreError> {
+        let say = |why: &str| StoreError(format!("entry {}, an end, {why}", row.index));
+        let leaf: Leaf = row.leaf.parse().map_err(|_| say("is not a leaf"))?;
+        match &row.facts {
+            Some(facts) if Hash::of(facts) == leaf.facts => Ok(()),
+            Some(_) => Err(say("is not what was written")),
+            None => {
+                tracing::error!(
+                    index = row.index,
+                    "an end without facts: grants of before are void"
+                );
+                self.grants.clear();
+                Ok(())
+            }
+        }
+    }
+
     /// Takes in one committed entry.
     pub fn fold(&mut self, entry: Committed<'_>) {
         let unreadable = |why: serde_json::Error| tracing::error!(index = entry.index, %why, "facts that cannot be read");
-        if let Ok(header) = serde_json::from_slice::<Header>(entry.facts) {
-            self.newest = self.newest.max(header.time);
-        }
+        let header = serde_json::from_slice::<Header>(entry.facts);
+        let time = header.map_or(self.newest, |header| header.time);
+        self.newest = self.newest.max(time);
         match entry.kind {
             Kind::Grant => match serde_json::from_slice::<Granted>(entry.facts) {
                 Ok(granted) => self.granted(granted),
@@ -142,7 +170,14 @@ impl State {
                 }
             }
             // What stood in the lost entries nobody knows: what was granted before is void.
-            Kind::Succession => self.grants.clear(),
+            Kind::Succession => {
+                self.grants.clear();
+                self.ended.clear();
+            }
+            Kind::End => match serde_json::from_slice::<Ended>(entry.facts) {
+                Ok(ended) => self.grant_ended(ended, time),
+                Err(why) => unreadable(why),
+            },
             Kind::Lock => {
                 if let Err(why) = self.locks.fold(entry.facts) {
                     tracing::error!(index = entry.index, %why, "a lock that cannot be read");
@@ -154,12 +189,7 @@ impl State {
                 }
             }
             // Refusals are counted when they are decided, before they are committed: see `refused`.
-            Kind::Refusal
-            | Kind::Lost
-            | Kind::Key
-            | Kind::BreakGlass
-            | Kind::HostCertificate
-            | Kind::End => {}
+            Kind::Refusal | Kind::Lost | Kind::Key | Kind::BreakGlass | Kind::HostCertificate => {}
         }
     }
 
@@ -168,9 +198,11 @@ impl State {
             [] => granted.accounts.iter().map(ToString::to_string).collect(),
             _ => granted.targets,
         };
+        let tracker = |ticket: &Ticket| ticket.tracker.clone();
         self.grants.entry(granted.person).or_default().push(LiveGrant {
             request: granted.request,
             accounts,
+            bound: granted.ticket.as_ref().filter(|one| one.state != CLOSED).map(tracker),
             ticket: granted.ticket.map(|ticket| ticket.id),
             reason: granted.reason,
             began: granted.grant_ends.minus(Span::secs(granted.period)),
@@ -179,6 +211,20 @@ impl State {
             certificates: 0,
             last: None,
         });
+    }
+
+    /// A grant ended before its time.
+    fn grant_ended(&mut self, ended: Ended, at: UnixTime) {
+        let because = ended.because();
+        let Ended { request, person, accounts, offer, .. } = ended;
+        let Some(grants) = self.grants.get_mut(&person) else { return };
+        let is = |grant: &mut LiveGrant| {
+            grant.request == request && grant.offer == offer && grant.accounts == accounts
+        };
+        for grant in grants.extract_if(.., is) {
+            let (person, because) = (person.clone(), because.clone());
+            self.ended.push(EndedGrant { grant, person, at, because });
+        }
     }
 
     fn issued(&mut self, index: u64, issued: Issuance) {
@@ -214,6 +260,32 @@ impl State {
         let mut live = grants.clone();
         live.sort_by_key(|grant| grant.ends);
         live
+    }
+
+    /// The live grants that end when this ticket of a tracker's closes, and whose they are.
+    pub fn bound(
+        &self,
+        tracker: &str,
+        ticket: &TicketId,
+        now: UnixTime,
+    ) -> Vec<(PersonName, LiveGrant)> {
+        let to = |grant: &&LiveGrant| {
+            grant.bound.as_deref() == Some(tracker)
+                && grant.ticket.as_deref() == Some(ticket.as_str())
+                && grant.ends > now
+        };
+        let of = |(person, grants): (&PersonName, &Vec<LiveGrant>)| {
+            let bound = grants.iter().filter(to);
+            bound.map(|grant| (person.clone(), grant.clone())).collect::<Vec<_>>()
+        };
+        self.grants.iter().flat_map(of).collect()
+    }
+
+    /// The tickets of a tracker's that live grants end with.
+    pub fn tickets(&self, tracker: &str, now: UnixTime) -> BTreeSet<TicketId> {
+        let live = self.grants.values().flatten().filter(|grant| grant.ends > now);
+        let bound = live.filter(|grant| grant.bound.as_deref() == Some(tracker));
+        bound.filter_map(|grant| grant.ticket.as_deref()?.parse().ok()).collect()
     }
 
     /// The live grants of one request of a person's that together cover these accounts, those of the
@@ -290,6 +362,7 @@ impl State {
             grants.retain(|grant| grant.ends > now);
             !grants.is_empty()
         });
+        self.ended.forget(now);
         self.locks.forget(now);
         self.freezes.forget(now);
         self.counts.forget(now);

@@ -12,6 +12,7 @@ use super::leaf::Kind;
 use super::tree::{Hash, base64, unbase64};
 use crate::certificate::cidr::Cidr;
 use crate::certificate::names::{FreezeName, OfferId, PersonName, Principal, RequestId, TagName};
+use crate::certificate::safe::Safe;
 use crate::certificate::time::UnixTime;
 
 /// The most bytes the facts of one entry may have.
@@ -274,6 +275,62 @@ pub struct LockChange {
     pub operator: Option<Author>,
     /// Why, as typed.
     pub reason: String,
+}
+
+/// The facts of an `end`: a grant gives nothing more from here on, before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The request.
+    pub request: RequestId,
+    /// Whose grant it was.
+    pub person: PersonName,
+    /// What it opened, each `LOGIN@HOST`.
+    pub accounts: Vec<String>,
+    /// The offer that it was made by.
+    pub offer: OfferId,
+    /// When it would have ended by itself.
+    pub grant_ends: UnixTime,
+    /// Its ticket, as it was seen then.
+    pub ticket: Option<LastSeen>,
+    /// Why: [`TICKET_CLOSED`] or [`TICKET_GONE`]. The words are final; the list grows by addition.
+    pub why: String,
+}
+
+/// A grant ended because its ticket was closed.
+pub const TICKET_CLOSED: &str = "ticket-closed";
+
+/// A grant ended because its ticket is in its tracker no more.
+pub const TICKET_GONE: &str = "ticket-gone";
+
+/// A ticket as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastSeen {
+    /// The tracker's name.
+    pub tracker: String,
+    /// The exact id.
+    pub id: String,
+    /// `closed`, or `absent` if there was no such ticket any more.
+    pub state: String,
+    /// The state in the tracker's own word, if there was one.
+    pub said: Option<String>,
+    /// The title, if there was one.
+    pub title: Option<String>,
+}
+
+impl Ended {
+    /// Why, as a sentence of printable ASCII: `ticket OPS-7 is resolved`.
+    pub fn because(&self) -> String {
+        let ticket = self.ticket.as_ref().map_or("-", |ticket| ticket.id.as_str());
+        let said = self.ticket.as_ref().and_then(|ticket| ticket.said.as_deref());
+        match self.why.as_str() {
+            TICKET_CLOSED => {
+                format!("ticket {} is {}", Safe(ticket), Safe(said.unwrap_or("closed")))
+            }
+            TICKET_GONE => format!("there is no ticket {} any more", Safe(ticket)),
+            // Of a version that knows more reasons than this one.
+            why => Safe(why).to_string(),
+        }
+    }
 }
 
 impl LockChange {

@@ -5,7 +5,8 @@ use tokio::sync::oneshot;
 use super::store::StoreError;
 use crate::certificate::lint::Flaw;
 
-/// Why an entry did not come about. All of these are faults: nobody was refused anything.
+/// Why an entry did not come about. All but [`Fault::Barred`] are faults: nobody was
+/// refused anything.
 #[derive(Debug)]
 pub enum Fault {
     /// The store failed: disk full, read-only, damaged.
@@ -20,10 +21,19 @@ pub enum Fault {
     SignerRefused(String),
     /// The signer has seen more of the ledger than is there, or another one.
     LedgerLost(String),
-    /// A lock was set while the certificate was on its way: which, by whom and why.
-    Locked(String),
+    /// Something was committed while the certificate was on its way that stands against it.
+    Barred(Bar),
     /// The daemon is ending.
     Ending,
+}
+
+/// What stands against a certificate: a lock, or the end of its grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bar {
+    /// What it is, as a sentence for whoever asked.
+    pub why: String,
+    /// What to do next.
+    pub hint: String,
 }
 
 impl std::fmt::Display for Fault {
@@ -35,7 +45,7 @@ impl std::fmt::Display for Fault {
             Self::SignerAway(why) => write!(f, "the signer cannot be reached: {why}"),
             Self::SignerRefused(why) => write!(f, "the signer did not sign: {why}"),
             Self::LedgerLost(why) => write!(f, "{why}"),
-            Self::Locked(lock) => write!(f, "{lock}"),
+            Self::Barred(bar) => f.write_str(&bar.why),
             Self::Ending => write!(f, "the daemon is ending"),
         }
     }

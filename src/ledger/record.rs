@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::edge::Edge;
 use super::facts;
-pub use super::fault::Fault;
+pub use super::fault::{Bar, Fault};
 use super::fault::{OrEnd, Reply};
 use super::leaf::Kind;
 use super::note::NoteKey;
@@ -38,8 +38,9 @@ pub struct Committed<'a> {
 /// What is told of each committed entry, in order.
 pub type Fold = Box<dyn FnMut(Committed<'_>) + Send>;
 
-/// What stands against a certificate at the last moment, from its facts: a lock, in words.
-pub type Guard = Box<dyn Fn(&[u8]) -> Option<String> + Send>;
+/// What stands against a certificate at the last moment, from its facts: a lock on whom or what it is
+/// for, or the end of its grant.
+pub type Guard = Box<dyn Fn(&[u8]) -> Option<Bar> + Send>;
 
 /// The ledger, as the desk sees it. Cheap to clone.
 #[derive(Clone)]

@@ -12,6 +12,7 @@ use super::facts::{self, SignerView};
 use super::note::VerifierKey;
 use super::store::{Row, Store, StoreError};
 use super::tree::{base64, unbase64};
+use super::verify_ends::Ends;
 use crate::certificate::blob::Tbs;
 use crate::certificate::key_id::KeyId;
 use crate::certificate::lint::{Allowance, Keys, lint};
@@ -171,6 +172,7 @@ struct Verifier<'a> {
     /// The last tile of each level that was looked at: its index and its bytes.
     tile: BTreeMap<u32, (u64, Option<Vec<u8>>)>,
     latest: UnixTime,
+    ends: Ends,
 }
 
 /// How far an entry's time may lie before its predecessor's: decisions queue side by side.
@@ -189,6 +191,7 @@ impl<'a> Verifier<'a> {
             gap: false,
             tile: BTreeMap::new(),
             latest: UnixTime::default(),
+            ends: Ends::default(),
         };
         verifier.note_root();
         verifier
@@ -313,7 +316,7 @@ impl<'a> Verifier<'a> {
             return Err(format!("its time {time} lies before an earlier entry's, {}", self.latest));
         }
         self.latest = self.latest.max(time);
-        Ok(())
+        self.ends.check(kind, &value, self.latest)
     }
 
     /// RFC 6962's tree as a stack of complete subtrees; those that a tile holds are compared with it.

@@ -65,10 +65,10 @@ impl Writer {
             // No timer: an idle queue waits for nobody, a busy one fills while the last batch commits.
             let mut bytes = first.bytes();
             let mut batch = vec![first];
-            // A lock ends its batch: what comes behind it is held against it.
+            // What may stand against a certificate ends its batch: what comes behind it is held against it.
             while batch.len() < BATCH
                 && bytes < BATCH_BYTES
-                && !batch.last().is_some_and(Submission::is_lock)
+                && !batch.last().is_some_and(Submission::bars)
             {
                 let Ok(next) = submissions.try_recv() else { break };
                 bytes += next.bytes();
@@ -187,10 +187,10 @@ impl Writer {
                     answer(reply, Err(fault));
                     return Ok(());
                 }
-                // INVARIANT: every lock that is committed is folded by now, and none is in this batch
-                // before this entry.
-                if let Some(lock) = (self.guard)(unsigned.facts()) {
-                    answer(reply, Err(Fault::Locked(lock)));
+                // INVARIANT: every lock and every end that is committed is folded by now, and none is in
+                // this batch before this entry.
+                if let Some(bar) = (self.guard)(unsigned.facts()) {
+                    answer(reply, Err(Fault::Barred(bar)));
                     return Ok(());
                 }
                 let grant = unsigned
@@ -302,8 +302,10 @@ impl Nodes for Writer {
 }
 
 impl Submission {
-    fn is_lock(&self) -> bool {
-        matches!(self, Self::Append(all, _) if all.iter().any(|(kind, _)| *kind == Kind::Lock))
+    /// Whether the guard may look at it: a lock, or the end of a grant.
+    fn bars(&self) -> bool {
+        let bars = |(kind, _): &(Kind, Vec<u8>)| matches!(kind, Kind::Lock | Kind::End);
+        matches!(self, Self::Append(all, _) if all.iter().any(bars))
     }
 
     fn bytes(&self) -> usize {

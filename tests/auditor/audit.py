@@ -36,6 +36,7 @@ from check_certificate import (  # noqa: E402
     parse_certificate,
     read_body,
 )
+from check_export import Ends  # noqa: E402
 from formats import (  # noqa: E402
     Invalid,
     check_checkpoint,
@@ -79,7 +80,7 @@ class Audit:
     def __init__(self, folder):
         self.folder, self.problems = folder, []
         self.roots, self.certificates = Roots(), {}  # index -> SHA-256 of its tbs
-        self.signed, self.held = {}, {}
+        self.signed, self.held, self.ends = {}, {}, Ends()
 
     def attempt(self, where, check, *arguments):
         try:
@@ -116,6 +117,7 @@ class Audit:
         kind, digest = match[1].encode(), hashlib.sha256(facts).digest()
         require((kind == b"certificate") == (tbs is not None), "certificate and kind disagree")
         require(leaf_text(kind, tbs, digest) == leaf.encode(), "the leaf is not of these bytes")
+        self.ends.check(match[1], facts)
         if tbs is not None:
             serial = read_body(Reader(tbs, "the certificate")).serial
             require(serial == index + 1, f"the serial is {serial}")

@@ -6,7 +6,8 @@ An export is JSON lines: first `{"checkpoint":TEXT}`, then in order
 rebuilds every leaf from the to-be-signed certificate and the facts, the root
 (RFC 6962 section 2.1) from all leaves, and compares it with the checkpoint;
 verifies the ledger's signature, and the signer's where --signer is given; and
-checks that each certificate's serial is its index + 1.
+checks that each certificate's serial is its index + 1, and that no grant and no
+certificate is of a request that an `end` before it names.
 
 It prints one line: `valid N entries`, or `redacted K of N entries` when tbs or
 facts of K entries were taken out (their leaves are then taken as written, and
@@ -114,7 +115,22 @@ def field_bytes(value, what):
     return strict_base64(value.encode("utf-8", "replace"), what)
 
 
-def check_entry(line, index):
+class Ends:
+    """Of a grant that ended no certificate is issued any more: requests that an `end` named."""
+
+    def __init__(self):
+        self.requests = set()
+
+    def check(self, kind, facts):
+        request = dict(parse_json(facts, "the facts are")).get("request")
+        if kind == "end":
+            require(isinstance(request, str), "the end names no request")
+            self.requests.add(request)
+        elif kind in ("grant", "certificate") and isinstance(request, str):
+            require(request not in self.requests, f"it is of {request}, which had ended")
+
+
+def check_entry(line, index, ends):
     """Returns the leaf's bytes and whether something was taken out of the entry."""
     entry = parse_object(line, ("index", "leaf", "tbs", "facts"))
     require(type(entry["index"]) is int and entry["index"] == index, "the index is out of order")
@@ -132,6 +148,7 @@ def check_entry(line, index):
     if facts is not None:
         require(hashlib.sha256(facts).digest() == expected_facts, "the facts are not the leaf's")
         check_facts(facts, kind)
+        ends.check(kind, facts)
     if tbs is not None:
         rebuilt = leaf_text(kind.encode(), tbs, expected_facts)
         require(rebuilt == leaf, "the to-be-signed certificate is not the leaf's")
@@ -141,7 +158,7 @@ def check_entry(line, index):
 
 def check_export(lines, ledger, signer):
     """`lines` are bytes, each with its LF; returns the verdict and the exit status."""
-    lines, tree, redacted = iter(lines), Tree(), 0
+    lines, tree, redacted, ends = iter(lines), Tree(), 0, Ends()
     where = "checkpoint"
     try:
         note = parse_object(next(lines, b""), ("checkpoint",))["checkpoint"]
@@ -153,7 +170,7 @@ def check_export(lines, ledger, signer):
             where = f"entry {tree.size}"
             require(line.endswith(b"\n"), "the line has no end")
             require(tree.size < checkpoint.size, "the checkpoint knows nothing of it")
-            leaf, incomplete = check_entry(line, tree.size)
+            leaf, incomplete = check_entry(line, tree.size, ends)
             tree.add(leaf)
             redacted += incomplete
         where = "checkpoint"

@@ -848,6 +848,23 @@ class Export(Folder):
             change = b'"salt": ' + salt.replace(b"\\", b"\\\\")
             self.facts(reason, lambda f, change=change: re.sub(rb'"salt": "[^"]*"', change, f))
 
+    def test_ends(self):
+        """A CA that was taken over goes on issuing from a grant that it had to end."""
+
+        def lines(ended):
+            def facts_of(kind, index):
+                kind = "end" if index == 2 else kind
+                request = ended if index == 2 else "r00000000000a"
+                facts = issuer.facts_text(kind, index)
+                return facts[:-1] + f', "request": "{request}"}}'.encode()
+
+            entries = issuer.export_entries(facts_of=facts_of)
+            entries[2]["leaf"] = issuer.leaf_text("end", None, facts_of("end", 2)).decode()
+            return issuer.export_lines(entries)
+
+        self.assertEqual(self.verdict(lines("r00000000000b"))[0], 0)
+        self.refused("entry 4: it is of r00000000000a, which had ended", lines("r00000000000a"))
+
     def test_json(self):
         lines = issuer.export_lines(issuer.export_entries())
         self.refused("checkpoint: it is not JSON", [])

@@ -223,9 +223,8 @@ fn a_webhook_freezes_its_own_and_nothing_else() {
         (http("PUT", "/freezes/x", "wrong", r#"{"reason":"r"}"#), 401),
         (http("PUT", "/freezes/x", "", r#"{"reason":"r"}"#), 401),
         (
-            format!(
-                "PUT /freezes/x HTTP/1.1\r\nHost: ca\r\nContent-Length: 14\r\n\r\n{{\"reason\":\"r\"}}"
-            ),
+            "PUT /freezes/x HTTP/1.1\r\nHost: ca\r\nContent-Length: 14\r\n\r\n{\"reason\":\"r\"}"
+                .to_owned(),
             401,
         ),
         (http("PUT", "/freezes/x", token, r#"{"reason":"r","tags":["dev"]}"#), 400),

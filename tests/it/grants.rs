@@ -68,8 +68,7 @@ fn asking_again_is_answered_from_the_live_grant() {
     assert_eq!(count(&ca, "grant"), 5);
 }
 
-/// A renewal reads the ticket again and asks policy again: when the ticket is resolved the grant gives
-/// nothing more, and says so.
+/// A renewal reads the ticket again: when it is resolved the grant is over, and says so.
 #[test]
 fn a_grant_gives_nothing_more_when_its_ticket_closes() {
     let ca = Ca::start();
@@ -83,6 +82,9 @@ fn a_grant_gives_nothing_more_when_its_ticket_closes() {
     assert_eq!((count(&ca, "grant"), count(&ca, "certificate")), (1, 4));
 
     resolve(&ca, "OPS-7");
+    let said = ca.ssh("ana", &["renew", id]);
+    let ended = format!("refused: ticket OPS-7 is resolved; grant {id} ended\n");
+    assert!(said.code == 1 && said.err.contains(&ended), "{said:?}");
     for words in [&["renew", id][..], &["deploy@web01"], &["ensure", "deploy@web01", "--ttl", "1m"]]
     {
         let said = ca.ssh("ana", words);
@@ -90,6 +92,9 @@ fn a_grant_gives_nothing_more_when_its_ticket_closes() {
         assert!(said.err.contains("refused: "), "{said:?}");
     }
     let said = ca.ssh("ana", &["renew", id]);
+    assert!(said.err.contains(&format!("refused: grant {id} ended at ")), "{said:?}");
+    assert!(said.err.contains(": ticket OPS-7 is resolved\n"), "{said:?}");
+    let said = ca.ssh("ana", &["deploy@web01", "OPS-7"]);
     assert!(said.err.contains("ticket OPS-7 is resolved, needs open"), "{said:?}");
     assert_eq!(count(&ca, "certificate"), 4);
 

@@ -31,12 +31,7 @@ fn refusals_say_whose_doing_it_is_and_what_is_next() {
             "ticket OPS-8 names db01, not web01",
             "add web01 to the ticket in tickets, or name a ticket for web01",
         ),
-        (
-            "ana",
-            "deploy@web01 OPS-404",
-            "there is no ticket OPS-404",
-            "check the id with the tracker",
-        ),
+        ("ana", "deploy@web01 OPS-404", "there is no ticket OPS-404", "check the id in tickets"),
         ("ana", "deploy@wbe01 OPS-7", "there is no host wbe01", "did you mean deploy@web01?"),
         (
             "ana",

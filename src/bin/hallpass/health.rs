@@ -10,9 +10,11 @@ use std::time::Duration;
 use hallpass::certificate::safe::Safe;
 use hallpass::config::ca::Ca;
 use hallpass::config::trust::Trust;
+use hallpass::desk::write_back::{Behind, Queue};
 use hallpass::ledger::checkpoint::Checkpoint;
 use hallpass::ledger::reserve;
 use hallpass::ledger::store::Store;
+use hallpass::outside::tickets::Trackers;
 
 use crate::operate::size;
 use crate::{Stop, count, print};
@@ -28,12 +30,17 @@ pub(crate) fn health(path: &Path) -> Result<(), Stop> {
     let door = door(&ca);
     // What the daemon said last, it said perhaps before it ended.
     let unserved = door.is_err() && unserved(&ca);
-    let findings = [
-        ("door", door),
-        ("certificates", certificates(&ca, unserved)),
-        ("ledger", ledger(&ca)),
-        ("disk", disk(&ca)),
+    let mut findings = vec![
+        ("door".to_owned(), door),
+        ("certificates".to_owned(), certificates(&ca, unserved)),
+        ("ledger".to_owned(), ledger(&ca)),
+        ("disk".to_owned(), disk(&ca)),
     ];
+    let trackers = Trackers::open(&ca.tracker)?;
+    findings.extend(trackers.told().map(|(tracker, on)| {
+        let queue = Queue::new(&ca.ledger.database, tracker.name(), on);
+        (format!("comments to {}", tracker.name()), comments(&queue))
+    }));
     for (what, finding) in &findings {
         match finding {
             Ok(well) => print(&format!("ok    {what}: {well}\n")),
@@ -75,6 +82,17 @@ fn unserved(ca: &Ca) -> bool {
     let connected = UnixStream::connect(ca.control_socket());
     connected
         .is_err_and(|why| matches!(why.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused))
+}
+
+/// How far a tracker's tickets are told. One that is away is no illness of the CA's.
+fn comments(queue: &Queue) -> Result<String, String> {
+    match queue.behind().map_err(|why| why.to_string())? {
+        Behind { oldest: None, .. } => Ok("none wait".to_owned()),
+        Behind { comments, oldest: Some(oldest) } => {
+            let waiting = count(usize::try_from(comments).unwrap_or(usize::MAX), "waits", "wait");
+            Ok(format!("{waiting}, the oldest since {oldest}"))
+        }
+    }
 }
 
 /// There is room beside the reserve.

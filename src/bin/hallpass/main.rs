@@ -30,7 +30,7 @@ use hallpass::config::edit::{NewHost, NewPerson};
 use hallpass::desk::freezing::FreezeAsk;
 use hallpass::desk::locks::Target;
 
-use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, Verb};
+use self::words::{HostVerb, ImportVerb, KeyVerb, LedgerVerb, Line, PersonVerb, TicketVerb, Verb};
 
 /// What ends a command: the text for the operator, and the exit status.
 enum Stop {
@@ -84,6 +84,8 @@ fn main() -> ExitCode {
         }
         Verb::Policy(verb) => policy::policy(verb),
         Verb::Access(words) => access::access(words),
+        Verb::Ticket(TicketVerb::Test { id, json, at }) => ticket::test(&at.config, &id, json),
+        Verb::Ticket(TicketVerb::Presets { name }) => ticket::presets(name.as_deref()),
         Verb::Lock { target, reason, at } => locks::lock(&at.config, target, reason, false),
         Verb::Unlock { target, reason, at } => locks::lock(&at.config, target, reason, true),
         Verb::Locks(at) => locks::list(&at.config),

@@ -15,11 +15,14 @@ use hallpass::config::edit::replace;
 use hallpass::config::trust::Trust;
 use hallpass::config::{Config, Deciding};
 use hallpass::desk::Desk;
+use hallpass::desk::ending::Ending;
 use hallpass::desk::in_force::InForce;
 use hallpass::desk::locking::guard;
 use hallpass::desk::reload::By;
 use hallpass::desk::self_test::self_test;
 use hallpass::desk::state::State;
+use hallpass::desk::watch_tickets::watch;
+use hallpass::desk::write_back::{Queue, Teller};
 use hallpass::front::audit::Audits;
 use hallpass::front::control::{Answer, Control};
 use hallpass::front::counter::Counter;
@@ -95,6 +98,14 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
                 tended.desk.tend();
             }
         });
+        for (tracker, poll) in desk.desk.trackers.polled() {
+            tokio::spawn(watch(desk.desk.ending.clone(), Arc::clone(tracker), poll));
+        }
+        for (tracker, on) in desk.desk.trackers.told() {
+            let queue = Queue::new(&ca.ledger.database, tracker.name(), on);
+            let teller = Teller::open(queue, Arc::clone(tracker), Arc::clone(&desk.desk.clock))?;
+            tokio::spawn(teller.run());
+        }
         let (first, told) = oneshot::channel();
         tokio::spawn(tell_standing(Arc::clone(&desk), ca.ledger.standing(), first));
         // Whoever asks for health as soon as it listens finds the file; an error there is none of a start.
@@ -189,6 +200,7 @@ fn open_desk(
     let host_cas = trust.host_cas()?;
     let kept = Mutex::default();
     let past = Arc::new(Mutex::new(Store::open_to_read(&ca.ledger.database)?));
+    let ending = Ending::new(ledger.clone(), Arc::clone(&state), Arc::clone(&clock), node.clone());
     let desk = Desk {
         in_force,
         ledger,
@@ -201,6 +213,8 @@ fn open_desk(
         user_ca,
         bare_ca,
         host_cas,
+        ending,
+        hints: Default::default(),
         kept,
         turns: Default::default(),
         past,

@@ -65,6 +65,9 @@ pub(crate) enum Verb {
     Policy(PolicyVerb),
     /// Say who can get where: every person, account and offer, now or at any moment of the ledger
     Access(AccessWords),
+    /// Try out how a tracker is configured, or print how known ones are
+    #[command(subcommand)]
+    Ticket(TicketVerb),
     /// Stop every certificate for a person, by a key, on a host, on a tag's hosts, or all of them
     Lock {
         /// PERSON, host:NAME, tag:NAME, key:SHA256:... or everything
@@ -149,6 +152,25 @@ pub(crate) enum Verb {
         dir: PathBuf,
         #[command(flatten)]
         at: At,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TicketVerb {
+    /// Read a ticket, and say what was asked, what was found and what was understood
+    Test {
+        /// The ticket: its id, or its address
+        id: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// List the trackers that are known, or print one's mapping
+    Presets {
+        /// Which
+        name: Option<String>,
     },
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{exit, json_reply, say};
 use crate::certificate::time::UnixTime;
+use crate::desk::ended::EndedGrant;
 use crate::desk::outcome::{Issue, Issued, LiveGrant, To, Why};
 use crate::front::Reply;
 
@@ -116,14 +117,34 @@ pub(super) fn grant_line(grant: &LiveGrant, now: UnixTime) -> String {
     format!("grant {} {accounts} {ticket}: {} left", grant.request, grant.ends.since(now))
 }
 
-pub(super) fn list(grants: &[LiveGrant], now: UnixTime, as_json: bool) -> Reply {
+/// Grants that ended before their time, in JSON.
+pub(super) fn ended_objects(ended: &[EndedGrant]) -> Vec<Value> {
+    let one = |one: &EndedGrant| {
+        json!({
+            "request": one.grant.request, "accounts": one.grant.accounts, "ticket": one.grant.ticket,
+            "offer": one.grant.offer, "ended": one.at, "reason": one.because,
+        })
+    };
+    ended.iter().map(one).collect()
+}
+
+pub(super) fn list(
+    grants: &[LiveGrant],
+    ended: &[EndedGrant],
+    now: UnixTime,
+    as_json: bool,
+) -> Reply {
     let hint = match grants {
         [] => "ssh ca LOGIN@HOST TICKET".to_owned(),
         [grant, ..] => format!("ssh ca renew {}", grant.request),
     };
     if as_json {
         let grants: Vec<Value> = grants.iter().map(grant_object).collect();
-        return json_reply(&json!({ "outcome": "ok", "grants": grants, "hint": hint }), exit::DONE);
+        let ended = ended_objects(ended);
+        return json_reply(
+            &json!({ "outcome": "ok", "grants": grants, "ended": ended, "hint": hint }),
+            exit::DONE,
+        );
     }
     let mut said = Vec::new();
     for grant in grants {
@@ -143,12 +164,13 @@ pub(super) fn list(grants: &[LiveGrant], now: UnixTime, as_json: bool) -> Reply 
     if grants.is_empty() {
         said.push("no live grant".to_owned());
     }
+    said.extend(ended.iter().map(EndedGrant::told));
     Reply { stdout: Vec::new(), stderr: say(&said, Some(&hint)), status: exit::DONE }
 }
 
 /// What is held, then the usual causes, the likeliest first.
 pub(super) fn why(why: &Why, as_json: bool) -> Reply {
-    let Why { account, typed, grants, elsewhere, key, offered, keys_known, now } = why;
+    let Why { account, typed, grants, ended, elsewhere, key, offered, keys_known, now } = why;
     let good =
         |grant: &&LiveGrant| grant.last.as_ref().is_some_and(|last| last.valid_before > *now);
     let live = grants.iter().find(good).or(grants.first());
@@ -158,6 +180,7 @@ pub(super) fn why(why: &Why, as_json: bool) -> Reply {
     match live {
         None => {
             said.push(format!("you hold no live grant for {account}"));
+            said.extend(ended.iter().map(EndedGrant::told));
             hint = match offered {
                 true => format!("ssh ca {typed} TICKET"),
                 false => format!("ssh ca explain {typed} says why no offer gives it"),
@@ -223,7 +246,7 @@ pub(super) fn why(why: &Why, as_json: bool) -> Reply {
     if as_json {
         let object = json!({
             "outcome": "ok", "account": account, "grants": grants.iter().map(grant_object).collect::<Vec<_>>(),
-            "reasons": causes, "hint": hint,
+            "ended": ended_objects(ended), "reasons": causes, "hint": hint,
         });
         return json_reply(&object, exit::DONE);
     }

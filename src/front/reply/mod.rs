@@ -18,6 +18,7 @@ use super::verbs::{self, Usage};
 use crate::audit::tell::ascii;
 use crate::certificate::safe::Safe;
 use crate::config::trust::{Part, Trust};
+use crate::desk::ended::EndedGrant;
 use crate::desk::outcome::{Fault, Outcome, Refused, Status};
 
 /// Exit statuses, the same for every verb.
@@ -40,7 +41,7 @@ pub fn outcome(outcome: &Outcome, as_json: bool) -> Reply {
         Outcome::Refused(one) => refused(one, as_json),
         Outcome::Fault(one) => fault(one, as_json),
         Outcome::Status(one) => status(one, as_json),
-        Outcome::List(grants, now) => issued::list(grants, *now, as_json),
+        Outcome::List(grants, ended, now) => issued::list(grants, ended, *now, as_json),
         Outcome::Why(one) => issued::why(one, as_json),
     }
 }
@@ -72,13 +73,14 @@ fn fault(fault: &Fault, as_json: bool) -> Reply {
 }
 
 fn status(status: &Status, as_json: bool) -> Reply {
-    let Status { person, key, key_type, locks, grants, now } = status;
+    let Status { person, key, key_type, locks, grants, ended, now } = status;
     let next = "ssh -A ca LOGIN@HOST TICKET, then ssh LOGIN@HOST";
     if as_json {
         let grants: Vec<Value> = grants.iter().map(issued::grant_object).collect();
         return json_reply(
             &json!({
-                "outcome": "ok", "person": person, "key": key, "locks": locks, "grants": grants, "hint": next,
+                "outcome": "ok", "person": person, "key": key, "locks": locks, "grants": grants,
+                "ended": issued::ended_objects(ended), "hint": next,
             }),
             exit::DONE,
         );
@@ -89,6 +91,7 @@ fn status(status: &Status, as_json: bool) -> Reply {
         said.push("no live grant".to_owned());
     }
     said.extend(grants.iter().map(|grant| issued::grant_line(grant, *now)));
+    said.extend(ended.iter().map(EndedGrant::told));
     let next =
         format!("{next}\nhint: ssh ca config  (with it ssh LOGIN@HOST is all)\nhint: ssh ca help");
     Reply { stdout: Vec::new(), stderr: say(&said, Some(&next)), status: exit::DONE }

@@ -136,6 +136,17 @@ impl OnCall {
         self.0.iter().filter_map(of).collect()
     }
 
+    /// The groups that a person is in at other times, each with when it begins next, if that is known.
+    pub fn off_shift(
+        &self,
+        people: &People,
+        person: &PersonName,
+        now: UnixTime,
+    ) -> BTreeMap<GroupName, Option<UnixTime>> {
+        let of = |source: &Source| Some((source.group.clone(), source.next(people, person, now)?));
+        self.0.iter().filter_map(of).collect()
+    }
+
     /// How each group stands.
     pub fn standing(&self, people: &People, now: UnixTime) -> Vec<Standing> {
         let of = |source: &Source| Standing {
@@ -200,6 +211,27 @@ impl Source {
             }
         }
         until
+    }
+
+    /// When this person's next shift begins, if they have any and it is not now.
+    fn next(
+        &self,
+        people: &People,
+        person: &PersonName,
+        now: UnixTime,
+    ) -> Option<Option<UnixTime>> {
+        if self.until(people, person, now).is_some() {
+            return None;
+        }
+        let held = self.held();
+        let mut theirs = held
+            .shifts
+            .iter()
+            .filter(|shift| self.person(people, &shift.who) == Some(person))
+            .map(|shift| shift.window.from)
+            .peekable();
+        theirs.peek()?;
+        Some(theirs.filter(|from| *from > now).min())
     }
 
     /// Who it is; nobody where two people answer to what is written there.
@@ -299,5 +331,10 @@ mod tests {
             (None, None, Some(at(400)))
         );
         assert_eq!(until("ana", 400), None);
+        let off = |person: &str, now: u64| {
+            on_call.off_shift(&people, &person.parse().unwrap(), at(now)).into_values().next()
+        };
+        assert_eq!(off("ana", 250), Some(Some(at(300))));
+        assert_eq!((off("ana", 300), off("ana", 400), off("eve", 300)), (None, Some(None), None));
     }
 }

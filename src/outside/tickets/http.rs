@@ -217,7 +217,13 @@ impl HttpTracker {
             let why = format!("the tracker answers {} to a comment", reply.status);
             let remedy = "give the CA's user the right to comment; if that status says that it was taken, list \
                           it in write.done";
-            return Err(Failed::away(why, remedy));
+            // What is wrong with this comment, or its ticket, is so at the second try too.
+            let refused =
+                (400..500).contains(&reply.status) && ![408, 425, 429].contains(&reply.status);
+            return Err(match refused {
+                true => Failed::unreadable(why, remedy),
+                false => Failed::away(why, remedy),
+            });
         }
         let Some(says) = &write.says else { return Ok(()) };
         let root = read_json(&reply)?;
@@ -225,7 +231,7 @@ impl HttpTracker {
         if said.contains(&says.has) {
             return Ok(());
         }
-        Err(Failed::away(
+        Err(Failed::unreadable(
             format!("the tracker did not take the comment: {}", Safe(said)),
             "see what it says; write.says is what it says when it does",
         ))

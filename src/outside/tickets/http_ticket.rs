@@ -228,7 +228,7 @@ fn meaning(states: &States, word: &str) -> Result<TicketState, Failed> {
 }
 
 /// From when until when; where one end is not said, that side is not bounded.
-fn window(from: Option<&str>, until: Option<&str>) -> Result<Option<Window>, Failed> {
+pub(super) fn window(from: Option<&str>, until: Option<&str>) -> Result<Option<Window>, Failed> {
     if from.is_none() && until.is_none() {
         return Ok(None);
     }

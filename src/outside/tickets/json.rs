@@ -8,8 +8,8 @@ use serde_json::{Map, Number, Value};
 /// How deep lists and objects may stand in each other.
 const DEPTH: usize = 16;
 
-/// How many values there may be. It bounds the memory of an answer: the smallest object takes two bytes
-/// on the wire and half a kilobyte here.
+/// How many values there may be. It bounds the memory of an answer: a small object takes a few
+/// bytes on the wire and hundreds here.
 const VALUES: usize = 10_000;
 
 /// Reads one JSON value.

@@ -1,11 +1,17 @@
 //! Tickets, wherever they are kept: one small trait, a file for each kind of tracker, and the rule that
 //! says which tracker an id belongs to.
 
+mod command;
+mod command_pipes;
+#[cfg(test)]
+mod command_tests;
 mod folder;
 mod guard;
 mod http;
 mod http_client;
 pub(in crate::outside) mod http_connect;
+#[cfg(test)]
+mod http_tests;
 mod http_ticket;
 mod json;
 mod trial;
@@ -14,9 +20,11 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use self::command::CommandTracker;
 use self::guard::Guarded;
 use self::http::HttpTracker;
 use crate::certificate::names::TicketId;
+use crate::certificate::time::Span;
 use crate::config::ticket_id::TicketPattern;
 use crate::config::ticket_url::TicketUrl;
 use crate::config::tracker::{Occasion, Tracker as Configured, TrackerKind};
@@ -58,8 +66,9 @@ pub trait Tracker: Send + Sync {
         self.takes_comments()
     }
 
-    /// Writes a comment to a ticket. Where the answer was lost it may be there all the same, and a second
-    /// try writes it again.
+    /// Writes a comment to a ticket, one line of printable ASCII. Where the answer was lost it may be there
+    /// all the same, and a second try writes it again. [`TrackerFault::Unreadable`]: this ticket takes none,
+    /// and no second try changes that; the others: try again.
     fn comment(&self, _id: &TicketId, _text: &str) -> Result<(), TrackerFault> {
         Err(TrackerFault::Unreadable("this tracker takes no comments".to_owned()))
     }
@@ -160,6 +169,7 @@ pub struct Trackers(Vec<Route>);
 struct Route {
     ids: Vec<TicketPattern>,
     url: Option<TicketUrl>,
+    poll: Span,
     tracker: Arc<dyn Tracker>,
 }
 
@@ -168,19 +178,22 @@ impl Trackers {
     pub fn open(configured: &[Configured]) -> Result<Self, String> {
         let route = |one: &Configured| {
             let tracker: Arc<dyn Tracker> = match &one.kind {
-                TrackerKind::Folder(path) => {
-                    Arc::new(FolderTracker::new(one.name.as_str(), path.clone()))
+                TrackerKind::Folder { path, on } => {
+                    let folder = FolderTracker::new(one.name.as_str(), path.clone());
+                    Arc::new(folder.with_comments(on.clone()))
                 }
                 TrackerKind::Http(http) => {
                     let open = HttpTracker::open(http, &one.ids);
                     let calls = open.map_err(|why| format!("tracker {}: {why}", one.name))?;
                     Arc::new(Guarded::new(one.name.as_str(), http.limits, Arc::new(calls)))
                 }
-                TrackerKind::Command(_) => {
-                    return Err(format!("tracker {}: not built yet", one.name));
+                TrackerKind::Command(command) => {
+                    let open = CommandTracker::open(one.name.as_str(), command);
+                    let calls = open.map_err(|why| format!("tracker {}: {why}", one.name))?;
+                    Arc::new(Guarded::new(one.name.as_str(), command.limits, Arc::new(calls)))
                 }
             };
-            Ok(Route { ids: one.ids.clone(), url: one.url.clone(), tracker })
+            Ok(Route { ids: one.ids.clone(), url: one.url.clone(), poll: one.poll, tracker })
         };
         configured.iter().map(route).collect::<Result<_, _>>().map(Self)
     }
@@ -197,6 +210,20 @@ impl Trackers {
             route.ids.is_empty() || route.ids.iter().any(|pattern| pattern.fits(id))
         };
         self.0.iter().find(takes).map(|route| &route.tracker)
+    }
+
+    /// Each tracker, and how often the tickets of live grants are looked at in it.
+    pub fn polled(&self) -> impl Iterator<Item = (&Arc<dyn Tracker>, Span)> {
+        self.0.iter().map(|route| (&route.tracker, route.poll))
+    }
+
+    /// Each tracker that takes comments, and what its tickets are told of.
+    pub fn told(&self) -> impl Iterator<Item = (&Arc<dyn Tracker>, BTreeSet<Occasion>)> {
+        let on = |tracker: &Arc<dyn Tracker>| {
+            Occasion::ALL.into_iter().filter(|one| tracker.takes_comments_on(*one)).collect()
+        };
+        let takes = |route: &&Route| route.tracker.takes_comments();
+        self.0.iter().filter(takes).map(move |route| (&route.tracker, on(&route.tracker)))
     }
 
     /// The ticket whose address this is.
