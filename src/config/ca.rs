@@ -7,6 +7,8 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::on_call::{self, OnCall};
+use super::signers::Signers;
+use super::snapshot::Paths;
 use super::tracker::{self, Tracker};
 use super::webhook::Webhook;
 use crate::certificate::cidr::Cidr;
@@ -55,6 +57,9 @@ pub struct Ca {
     /// The operator's socket.
     #[serde(default)]
     pub control: Control,
+    /// Who may sign what decides.
+    #[serde(skip)]
+    pub signers: Option<Signers>,
     /// Where this was read from, and what it was then.
     #[serde(skip)]
     pub source: Source,
@@ -345,11 +350,40 @@ pub struct Files {
     /// A list of what the files must be, as `sha256sum` prints it. Where there is one, nothing else
     /// than what it lists decides.
     pub sums: Option<PathBuf>,
+    /// Who may sign what decides: a file in this folder, as ssh-keygen(1) has allowed signers. Where there is
+    /// one, nothing decides but what `sums` lists and one of them signed (`SHA256SUMS.sig` beside it). Read at
+    /// the start alone. Who can write it decides who decides.
+    pub policy_signers: Option<PathBuf>,
     /// Whether a reload must say what the change is called.
     #[serde(default)]
     pub change: Change,
     /// What the files are kept in, where that is not this folder.
     pub managed: Option<Managed>,
+}
+
+impl Files {
+    /// What is wrong with them, if anything is. The paths are as they were written.
+    fn mistake(&self) -> Option<String> {
+        let signers = self.policy_signers.as_ref()?;
+        if self.sums.is_none() {
+            let what = "files.policy_signers needs files.sums, the list that is signed: sums = \"SHA256SUMS\"";
+            return Some(what.to_owned());
+        }
+        let alone = signers.components().count() == 1 && signers.file_name().is_some();
+        (!alone).then(|| {
+            "files.policy_signers lies in ca.toml's own folder, where no deployment replaces it: write its \
+             name alone"
+                .to_owned()
+        })
+    }
+}
+
+impl Files {
+    /// Those that a snapshot is taken of.
+    pub fn deciding(&self) -> Paths<'_> {
+        let Self { policy, people, hosts, .. } = self;
+        Paths { policy, hours: self.hours.as_deref(), people, hosts }
+    }
 }
 
 /// Whether a reload must say what the change is called (`hallpass reload --change ID`).
@@ -393,10 +427,14 @@ impl Ca {
         if let Some(mistake) = mistake {
             return Err(ConfigError::in_file(path, &mistake));
         }
+        if let Some(mistake) = ca.files.mistake() {
+            return Err(ConfigError::in_file(path, &mistake));
+        }
         let base = path.parent().unwrap_or(Path::new(".")).to_owned();
         for file in ca.paths() {
             *file = base.join(&*file);
         }
+        ca.signers = ca.files.policy_signers.as_deref().map(Signers::load).transpose()?;
         Ok(ca)
     }
 
@@ -413,6 +451,7 @@ impl Ca {
             on_call,
             webhook,
             name: _,
+            signers: _,
             source: _,
             limits: _,
             reason: _,
@@ -439,6 +478,7 @@ impl Ca {
         .chain(&mut signer.spawn)
         .chain(&mut files.sums)
         .chain(&mut files.hours)
+        .chain(&mut files.policy_signers)
         .chain(&mut control.socket)
         .chain(freezes)
         .chain(on_call.iter_mut().flat_map(OnCall::paths))
@@ -452,10 +492,13 @@ impl Ca {
         self.control.socket.clone().unwrap_or_else(beside)
     }
 
-    /// Whether the file is not any more what this was read from.
-    pub fn has_changed(&self) -> bool {
-        super::read(&self.source.path)
-            .is_ok_and(|text| Hash::of(text.as_bytes()) != self.source.sha256)
+    /// Which file is not any more what this was read from: this one, or that of the signers.
+    pub fn changed(&self) -> Option<&'static str> {
+        let other = super::read(&self.source.path)
+            .is_ok_and(|text| Hash::of(text.as_bytes()) != self.source.sha256);
+        let signers = self.files.policy_signers.as_deref().map(Signers::load);
+        let others = signers.is_some_and(|now| now.ok() != self.signers);
+        other.then_some("ca.toml").or(others.then_some("policy_signers"))
     }
 
     /// Whether this is the origin, and the name of the ledger's key, in one of its generations.

@@ -17,6 +17,7 @@ pub mod on_call;
 pub mod people;
 pub mod pointer;
 pub mod presets;
+pub mod signers;
 pub mod snapshot;
 mod sums;
 mod tables;
@@ -45,6 +46,7 @@ use self::snapshot::{Snapshot, Text};
 use crate::certificate::draft::Texts;
 use crate::certificate::names::GroupName;
 use crate::decide::{Policy, Saying, World};
+use crate::ledger::facts::Signed;
 use crate::ledger::tree::Hash;
 
 /// What is wrong with a configuration, for its operator: file, line, column, and what to do.
@@ -97,6 +99,8 @@ pub struct Deciding {
     pub bytes: [usize; 3],
     /// Files beside them that were not read, for whoever put them there.
     pub unread: Vec<PathBuf>,
+    /// Who signed them, where that is asked for.
+    pub signed: Option<Signed>,
 }
 
 impl Config {
@@ -120,7 +124,8 @@ impl Deciding {
         Self::of(read, ca.on_call.iter().map(|one| one.group.clone()), ca.reason.clone())
     }
 
-    /// The same, of any CA: one where these groups exist too.
+    /// The same, of any CA: one where these groups exist too, and where a reason says something by these
+    /// rules.
     pub fn of(
         read: &Snapshot,
         more: impl IntoIterator<Item = GroupName>,
@@ -149,7 +154,8 @@ impl Deciding {
         let policy = Policy::load(&name, &read.policy.text, &world)
             .map_err(|why| ConfigError(why.to_string()))?;
         let unread = read.unread.clone();
-        Ok(Self { people, hosts, policy, texts, bytes, unread })
+        let signed = read.signed.clone();
+        Ok(Self { people, hosts, policy, texts, bytes, unread, signed })
     }
 }
 
@@ -166,8 +172,6 @@ fn world(people: &People, hosts: &Hosts) -> World {
         .iter()
         .flat_map(|host| host.accounts.iter().map(|login| (login.clone(), host.name.clone())));
     World {
-        hours: Default::default(),
-        saying: Saying::default(),
         groups: people.groups().clone(),
         tags: hosts.tags().clone(),
         hosts: hosts.iter().map(|host| host.name.clone()).collect(),

@@ -3,8 +3,18 @@
 use crate::decide::close;
 
 /// The presets, by name: what they say, as it could stand under `[[tracker]]` in `ca.toml`.
-pub const PRESETS: &[(&str, &str)] =
-    &[("jira-8", include_str!("../outside/tickets/presets/jira-8.toml"))];
+pub const PRESETS: &[(&str, &str)] = &[
+    ("github", include_str!("../outside/tickets/presets/github.toml")),
+    ("gitlab", include_str!("../outside/tickets/presets/gitlab.toml")),
+    ("jira-8", include_str!("../outside/tickets/presets/jira-8.toml")),
+    ("jira-cloud", include_str!("../outside/tickets/presets/jira-cloud.toml")),
+    ("pagerduty", include_str!("../outside/tickets/presets/pagerduty.toml")),
+    ("redmine", include_str!("../outside/tickets/presets/redmine.toml")),
+    ("rt-5", include_str!("../outside/tickets/presets/rt-5.toml")),
+    ("salesforce", include_str!("../outside/tickets/presets/salesforce.toml")),
+    ("servicenow", include_str!("../outside/tickets/presets/servicenow.toml")),
+    ("servicenow-change", include_str!("../outside/tickets/presets/servicenow-change.toml")),
+];
 
 /// The text of a preset; for an unknown one what there is.
 pub fn text(name: &str) -> Result<&'static str, String> {

@@ -11,8 +11,9 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::ca::{Ca, Files};
+use super::ca::Ca;
 use super::{ConfigError, sums};
+use crate::ledger::facts::Signed;
 use crate::ledger::tree::Hash;
 
 /// Policy, people and hosts as text, and what lay beside them and was not read.
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub hosts: Vec<Text>,
     /// Files in `people.d` and `hosts.d` that are neither TOML nor JSON.
     pub unread: Vec<PathBuf>,
+    /// Who signed them, where that is asked for.
+    pub signed: Option<Signed>,
 }
 
 /// A file and its text.
@@ -48,35 +51,27 @@ pub struct Paths<'p> {
     pub policy: &'p Path,
     /// The named hours, if there are any.
     pub hours: Option<&'p Path>,
-    /// The people.
+    /// The people; those of `people.d` are beside.
     pub people: &'p Path,
-    /// The hosts.
+    /// The hosts; those of `hosts.d` are beside.
     pub hosts: &'p Path,
-}
-
-impl<'p> Paths<'p> {
-    /// What `ca.toml` says.
-    pub fn of(files: &'p Files) -> Self {
-        let Files { policy, hours, people, hosts, .. } = files;
-        Self { policy, hours: hours.as_deref(), people, hosts }
-    }
 }
 
 impl Snapshot {
     /// Reads everything that decides.
     pub fn take(ca: &Ca) -> Result<Self, ConfigError> {
-        let read = Self::beside(&Paths::of(&ca.files))?;
+        let mut read = Self::beside(ca.files.deciding())?;
         if let Some(list) = &ca.files.sums {
-            sums::check(list, &read)?;
+            read.signed = sums::check(list, &read, ca.signers.as_ref())?;
         }
         Ok(read)
     }
 
     /// Reads these files, and what is in the folders beside them, whatever any list says.
-    pub fn beside(paths: &Paths<'_>) -> Result<Self, ConfigError> {
-        let mut first = Self::read(paths)?;
+    pub fn beside(files: Paths<'_>) -> Result<Self, ConfigError> {
+        let mut first = Self::read(files)?;
         for _ in 0..TRIES {
-            let second = Self::read(paths)?;
+            let second = Self::read(files)?;
             match (first, second) {
                 (Some(first), Some(second)) if first == second => return Ok(first),
                 (_, second) => first = second,
@@ -86,24 +81,23 @@ impl Snapshot {
     }
 
     /// Reads each file once; `None` if one changed meanwhile.
-    fn read(paths: &Paths<'_>) -> Result<Option<Self>, ConfigError> {
-        let Paths { policy, hours, people, hosts } = *paths;
+    fn read(files: Paths<'_>) -> Result<Option<Self>, ConfigError> {
         let mut unread = Vec::new();
         let all = |main: &Path, unread: &mut Vec<PathBuf>| {
             let paths = [vec![main.to_owned()], beside(main, unread)?].concat();
             let texts = paths.into_iter().map(|path| Text::read(main, path));
             texts.collect::<Result<Option<Vec<_>>, _>>()
         };
+        let policy = Text::read(files.policy, files.policy.to_owned())?;
         // Named as it lies beside the policy.
-        let hours = match hours {
-            Some(path) => Text::read(policy, path.to_owned())?.map(Some),
+        let hours = match files.hours {
+            Some(path) => Text::read(files.policy, path.to_owned())?.map(Some),
             None => Some(None),
         };
-        let policy = Text::read(policy, policy.to_owned())?;
-        let (people, hosts) = (all(people, &mut unread)?, all(hosts, &mut unread)?);
+        let (people, hosts) = (all(files.people, &mut unread)?, all(files.hosts, &mut unread)?);
         Ok(match (policy, hours, people, hosts) {
             (Some(policy), Some(hours), Some(people), Some(hosts)) => {
-                Some(Self { policy, hours, people, hosts, unread })
+                Some(Self { policy, hours, people, hosts, unread, signed: None })
             }
             _ => None,
         })
@@ -304,3 +298,43 @@ const TRIES: usize = 5;
 
 /// The longest file.
 const LONGEST: u64 = 64 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_together_comes_apart_again() {
+        let text = |name: &str, text: &str| {
+            let (path, name) = (PathBuf::from(name), name.to_owned());
+            Text { path, name, text: text.to_owned() }
+        };
+        // A file that ends in no line feed, one that looks like a frame, and a name with a blank.
+        let all = [
+            text("people.toml", "[person.ana]"),
+            text("people.d/10 sre.toml", "people.toml 3\nabc\n"),
+            text("people.d/empty.json", ""),
+            text("people.d/\u{f6}.toml", "# \u{1f600}\n"),
+        ];
+        assert_eq!(unframed(&framed(&all), "people.toml").unwrap(), all);
+        let one = [text("people.toml", "[person.ana]\n")];
+        assert_eq!(unframed(&framed(&one), "people.toml").unwrap(), one);
+        // Cut anywhere it is an error, never fewer files.
+        let whole = framed(&all);
+        for cut in (FRAME.len() + 1)..whole.len() {
+            let Some(part) = whole.get(..cut) else { continue };
+            let ends =
+                all.iter().enumerate().map(|(at, _)| framed_to(&all, at + 1)).any(|end| end == cut);
+            assert_eq!(unframed(part, "x").is_ok(), ends, "cut at {cut}");
+        }
+    }
+
+    /// How long the frame of the first files is.
+    fn framed_to(all: &[Text], count: usize) -> usize {
+        let lengths = all
+            .iter()
+            .take(count)
+            .map(|Text { name, text, .. }| format!("{name} {}\n{text}\n", text.len()).len());
+        FRAME.len() + lengths.sum::<usize>()
+    }
+}

@@ -5,18 +5,28 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::ConfigError;
+use super::signers::{CHANGE, NAMESPACE, Signers};
 use super::snapshot::{Snapshot, steady, unhex};
+use crate::ledger::facts::Signed;
 use crate::ledger::tree::Hash;
+use crate::outside::clock::{Clock as _, SystemClock};
 
 /// Whether what was read is what the list says: every file that decides is on it, and every file on it
-/// is there and has its hash.
-pub(super) fn check(list: &Path, read: &Snapshot) -> Result<(), ConfigError> {
+/// is there and has its hash. Where there are signers one of them signed it: who that was.
+pub(super) fn check(
+    list: &Path,
+    read: &Snapshot,
+    signers: Option<&Signers>,
+) -> Result<Option<Signed>, ConfigError> {
     let differs = |what: String| {
         let what = format!("the files are being changed, or are not what it says: {what}");
         ConfigError::in_file(list, &what)
     };
     let text = steady(list)?.ok_or_else(|| differs("it changed while it was read".to_owned()))?;
     let mut listed = parse(list, &text)?;
+    // The number is on the list, so that it is signed too; its hash is looked at with the others'.
+    let change = list.with_file_name(CHANGE);
+    let change_sum = listed.get(&change).copied();
     for text in read.texts() {
         match listed.remove(&text.path) {
             Some(hash) if hash == Hash::of(text.text.as_bytes()) => {}
@@ -34,9 +44,45 @@ pub(super) fn check(list: &Path, read: &Snapshot) -> Result<(), ConfigError> {
     }
     // The list itself was the same all the while.
     match steady(list)? {
-        Some(again) if again == text => Ok(()),
-        _ => Err(differs("it changed while it was read".to_owned())),
+        Some(again) if again == text => {}
+        _ => return Err(differs("it changed while it was read".to_owned())),
     }
+    let Some(signers) = signers else { return Ok(None) };
+    let path = with_sig(list);
+    let unsigned = |path: &Path, why: String| {
+        let list = list.display();
+        ConfigError::in_file(
+            path,
+            &format!(
+                "what decides here must be signed: {why}\nhint: ssh-keygen -Y sign -n {NAMESPACE} -f KEY < {list} > \
+                 {list}.sig, as a policy signer"
+            ),
+        )
+    };
+    if change_sum.is_none() {
+        let why = format!(
+            "no {CHANGE} is on the list, with a number greater than any before: date +%s > {CHANGE}"
+        );
+        return Err(unsigned(list, why));
+    }
+    let read = |path: &Path| match steady(path) {
+        Ok(Some(text)) => Ok(text),
+        Ok(None) => Err(differs("it changed while it was read".to_owned())),
+        Err(why) => Err(unsigned(path, why.to_string())),
+    };
+    let (number, signature) = (read(&change)?, read(&path)?);
+    if change_sum != Some(Hash::of(number.as_bytes())) {
+        return Err(differs(format!("{} differs", change.display())));
+    }
+    let signed = signers.check(&text, &signature, &number, SystemClock.now());
+    signed.map(Some).map_err(|why| unsigned(&path, why))
+}
+
+/// `SHA256SUMS.sig`.
+fn with_sig(list: &Path) -> PathBuf {
+    let mut path = list.as_os_str().to_owned();
+    path.push(".sig");
+    PathBuf::from(path)
 }
 
 /// The list's lines: a hash, two spaces (or a space and `*`), a name relative to the list's folder.

@@ -11,7 +11,8 @@ use super::template::{Place, Template};
 use super::ticket_id::TicketPattern;
 use super::tracker::Limits;
 use super::tracker_words::{
-    AuthWords, FieldWords, HttpWords, Method, Occasion, ReadWords, WriteType, WriteWords,
+    AuthWords, FieldWords, HttpWords, Method, Occasion, ReadWords, SearchWords, WriteType,
+    WriteWords,
 };
 use crate::certificate::cidr::Cidr;
 
@@ -187,21 +188,24 @@ pub struct Check {
 }
 
 /// The request for somebody's open tickets.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
     /// Its address.
     pub request: Template,
     /// Where in its answer the ids are.
     pub ids: Pointer,
     /// How an id is made of what is there.
-    #[serde(default = "Search::default_form")]
     pub form: String,
 }
 
 impl Search {
-    fn default_form() -> String {
-        "{id}".to_owned()
+    fn of(words: SearchWords) -> Result<Self, String> {
+        let SearchWords { request, ids, form } = words;
+        Ok(Self {
+            request: request.ok_or("search.request is missing: /path?assignee={assignee}")?,
+            ids: ids.ok_or("search.ids is missing: where in the answer the ids are")?,
+            form: form.unwrap_or("{id}".to_owned()),
+        })
     }
 }
 
@@ -259,7 +263,7 @@ impl Http {
             host_label: words.hosts.and_then(|hosts| hosts.label).filter(|label| !label.is_empty()),
             follow: words.follow.unwrap_or_default(),
             check: words.check,
-            search: words.search,
+            search: words.search.map(Search::of).transpose()?,
             write: words.write.map(Write::of).transpose()?,
         };
         http.check_headers()?;

@@ -12,7 +12,7 @@ use super::presets;
 use super::template::Template;
 use super::ticket_id::TicketPattern;
 use super::ticket_url::TicketUrl;
-use super::tracker_http::{Check, Follow, Says, Search, States};
+use super::tracker_http::{Check, Follow, Says, States};
 use crate::certificate::cidr::Cidr;
 use crate::certificate::names::HostName;
 use crate::certificate::time::Span;
@@ -45,7 +45,7 @@ pub(super) struct Words {
     hosts: Option<HostWords>,
     follow: Option<Vec<Follow>>,
     check: Option<Check>,
-    search: Option<Search>,
+    search: Option<SearchWords>,
     pub(super) write: Option<WriteWords>,
 }
 
@@ -100,7 +100,7 @@ pub(super) struct HttpWords {
     pub(super) hosts: Option<HostWords>,
     pub(super) follow: Option<Vec<Follow>>,
     pub(super) check: Option<Check>,
-    pub(super) search: Option<Search>,
+    pub(super) search: Option<SearchWords>,
     pub(super) write: Option<WriteWords>,
 }
 
@@ -161,6 +161,15 @@ pub(super) struct FieldWords {
 #[serde(deny_unknown_fields)]
 pub(super) struct HostWords {
     pub(super) label: Option<String>,
+}
+
+/// `[tracker.search]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SearchWords {
+    pub(super) request: Option<Template>,
+    pub(super) ids: Option<Pointer>,
+    pub(super) form: Option<String>,
 }
 
 /// `[tracker.write]`.
@@ -325,13 +334,15 @@ fn merge<T: Over>(above: Option<T>, below: Option<T>) -> Option<T> {
 }
 
 impl HttpWords {
-    /// These words, and a preset's where they are silent.
+    /// These words, and a preset's where they are silent. How comments are written is the preset's to say,
+    /// that they are is not: without `[tracker.write]` in `ca.toml` there are none.
     pub(super) fn over_preset(self, name: &PresetName) -> Result<Self, String> {
         let below = toml::from_str::<Self>(presets::text(&name.0)?);
-        let below = below.map_err(|why| format!("the preset {}: {why}", name.0))?;
+        let mut below = below.map_err(|why| format!("the preset {}: {why}", name.0))?;
+        below.write = below.write.filter(|_| self.write.is_some());
         Ok(over!(HttpWords, self, below,
-            { base, deadline, at_once, redirects, networks, ca_file, auth, follow, check, search },
-            { headers, read, fields, states, hosts, write }))
+            { base, deadline, at_once, redirects, networks, ca_file, auth, follow, check },
+            { headers, read, fields, states, hosts, search, write }))
     }
 }
 
@@ -361,6 +372,12 @@ impl Over for FieldWords {
 impl Over for HostWords {
     fn over(self, below: Self) -> Self {
         over!(HostWords, self, below, { label }, {})
+    }
+}
+
+impl Over for SearchWords {
+    fn over(self, below: Self) -> Self {
+        over!(SearchWords, self, below, { request, ids, form }, {})
     }
 }
 

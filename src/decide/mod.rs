@@ -254,6 +254,8 @@ mod mistakes;
 #[cfg(test)]
 mod office_tests;
 #[cfg(test)]
+mod reach_tests;
+#[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]
 mod rules;

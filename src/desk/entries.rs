@@ -104,7 +104,8 @@ impl Desk {
             }
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             let change = by.change.as_ref().map(ToString::to_string);
-            let text = facts::Text { sha256, bytes, author: by.author.clone(), change };
+            let signed = deciding.signed.clone();
+            let text = facts::Text { sha256, bytes, author: by.author.clone(), change, signed };
             // They are short: no file's length is in them.
             if let Some(facts) = facts::write(kind, salt(), now, &self.node, &text) {
                 entries.push((kind, facts));

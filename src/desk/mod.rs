@@ -41,6 +41,7 @@ pub mod recent;
 pub mod reload;
 pub mod request;
 pub mod self_test;
+pub mod signed;
 pub mod state;
 pub mod watch_tickets;
 pub mod write_back;

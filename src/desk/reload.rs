@@ -49,8 +49,8 @@ pub struct Reloaded {
     pub changed: Vec<&'static str>,
     /// What decides now.
     pub deciding: Arc<Deciding>,
-    /// Whether `ca.toml` changed, which counts from the next start.
-    pub restart: bool,
+    /// Which file changed that counts from the next start: `ca.toml`, or that of the signers.
+    pub restart: Option<&'static str>,
 }
 
 /// Why the old files go on deciding.
@@ -80,7 +80,7 @@ impl Desk {
         }
         // 1 to 3.
         let (config, now) = (Arc::clone(ca), self.clock.now());
-        let prepare = move || Ok((prepare(&config, now)?, config.has_changed()));
+        let prepare = move || Ok((prepare(&config, now)?, config.changed()));
         let read = tokio::task::spawn_blocking(prepare).await;
         let read = read.map_err(|why| {
             NotReloaded::Fault(format!("the new files could not be tried out: {why}"))
@@ -88,6 +88,7 @@ impl Desk {
         let (deciding, restart) =
             read.map_err(|why: ConfigError| NotReloaded::Refused(why.to_string()))?;
         let deciding = Arc::new(deciding);
+        self.is_newer(&deciding).map_err(NotReloaded::Refused)?;
 
         // 4. From COMMIT on the ledger says that these decide.
         let changed = self.record_texts(&deciding, by).await.map_err(|why: record::Fault| {
@@ -102,6 +103,7 @@ impl Desk {
 
     /// Keeps and records what decides from a start on.
     pub async fn record_start(&self, ca: &Ca, read: &Snapshot) -> Result<(), String> {
+        self.is_newer(&self.in_force.now())?;
         read.keep(&ca.ledger.texts()).map_err(|why| why.to_string())?;
         let recorded = self.record_texts(&self.in_force.now(), &By::default()).await;
         recorded.map(drop).map_err(|why| why.to_string())

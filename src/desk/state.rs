@@ -11,6 +11,7 @@ use super::limits::Counts;
 use super::locks::Locks;
 use super::outcome::{Last, LiveGrant};
 use super::recent::Recent;
+use super::signed::Newest;
 use crate::certificate::names::{OfferId, PersonName, RequestId, TicketId};
 use crate::certificate::time::{Span, UnixTime};
 use crate::decide::LONGEST;
@@ -48,6 +49,8 @@ pub struct State {
     grants: HashMap<PersonName, Vec<LiveGrant>>,
     refusals: HashMap<PersonName, Refusals>,
     texts: HashMap<&'static str, Hash>,
+    /// The newest signed change that decided.
+    pub signed: Newest,
     newest: UnixTime,
 }
 
@@ -99,7 +102,8 @@ impl State {
         // A lock never ends by itself, nor need a freeze: all there ever were. Those of the last days come
         // twice, in order.
         let (locks, freezes) = (Locks::rebuild(store)?, Freezes::rebuild(store)?);
-        let mut state = Self { locks, freezes, ..Self::default() };
+        let signed = Newest::rebuild(store)?;
+        let mut state = Self { locks, freezes, signed, ..Self::default() };
         let mut unread = None;
         store.each_from(from, |row| {
             unread = state.refold(&row).err();
@@ -165,7 +169,10 @@ impl State {
             },
             Kind::Policy | Kind::People | Kind::Hosts => {
                 match serde_json::from_slice::<Text>(entry.facts) {
-                    Ok(text) => drop(self.texts.insert(entry.kind.word(), text.sha256)),
+                    Ok(text) => {
+                        self.texts.insert(entry.kind.word(), text.sha256);
+                        self.signed.fold(text.signed);
+                    }
                     Err(why) => unreadable(why),
                 }
             }

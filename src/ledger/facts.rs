@@ -190,6 +190,22 @@ pub struct Text {
     /// What the change is called where it was agreed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<String>,
+    /// Who signed it, where that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
+}
+
+/// A signature over everything that decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// Who, as the file of signers names them.
+    pub by: String,
+    /// The fingerprint of the key, `SHA256:...`.
+    pub key: String,
+    /// SHA-256 of the list of sums that was signed.
+    pub list: Hash,
+    /// The change's number: none that is smaller decides after it.
+    pub number: u64,
 }
 
 /// An operator, who ordered something on the CA's own machine.

@@ -134,6 +134,7 @@ fn facts_of_today() -> [Vec<u8>; 5] {
         bytes: POLICY.len() as u64,
         author: None,
         change: None,
+        signed: None,
     };
     let policy = facts::write(Kind::Policy, [0x10; 16], NOW, NODE, &text).unwrap();
     let (first, second) = (draft(false), draft(true));

@@ -13,6 +13,8 @@
 pub mod access;
 pub mod cases;
 pub mod diff;
+#[cfg(test)]
+mod example;
 pub mod group;
 pub mod moment;
 pub mod tell;

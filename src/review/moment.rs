@@ -104,8 +104,7 @@ impl Moment {
     pub fn of_files(at: &Path, now: UnixTime) -> Result<Self, ConfigError> {
         // A list of sums is the deployment's: here somebody works on the files.
         let read = if at.is_file() && at.extension().is_some_and(|ending| ending == "toml") {
-            let files = Ca::load(at)?.files;
-            Snapshot::beside(&Paths::of(&files))?
+            Snapshot::beside(Ca::load(at)?.files.deciding())?
         } else {
             // Not by the folder's ca.toml, whose paths may lead elsewhere: to the same files from both.
             let (dir, policy) = match at.is_dir() {
@@ -114,8 +113,8 @@ impl Moment {
             };
             let [hours, people, hosts] =
                 ["hours.toml", "people.toml", "hosts.toml"].map(|name| dir.join(name));
-            let hours = Some(hours.as_path()).filter(|hours| hours.exists());
-            Snapshot::beside(&Paths { policy: &policy, hours, people: &people, hosts: &hosts })?
+            let hours = hours.exists().then_some(hours.as_path());
+            Snapshot::beside(Paths { policy: &policy, hours, people: &people, hosts: &hosts })?
         };
         let deciding = Deciding::of(&read, named(&read), Saying::default())?;
         let texts = KINDS.map(|(word, kind)| (word, of(&deciding, kind), None));
@@ -158,12 +157,14 @@ impl Moment {
         let brought = [policy?, people?, hosts?];
         let [policy, people, hosts] = brought.map(|one| text(ca, one));
         let mut policy = policy?.into_iter();
-        let (Some(policy), hours, people, hosts) = (policy.next(), policy.next(), people?, hosts?)
-        else {
-            return Err(ConfigError::new("a policy without a text"));
+        // Its hours lie behind it.
+        let (policy, hours) = match (policy.next(), policy.next(), policy.next()) {
+            (Some(policy), hours, None) => (policy, hours),
+            _ => return Err(ConfigError::new("a policy of no text, or of too many")),
         };
-        let read = Snapshot { policy, hours, people, hosts, unread: Vec::new() };
-        let deciding = Deciding::of(&read, named(&read), ca.reason.clone())?;
+        let (people, hosts) = (people?, hosts?);
+        let read = Snapshot { policy, hours, people, hosts, unread: Vec::new(), signed: None };
+        let deciding = Deciding::of(&read, named(&read), Saying::default())?;
         let locks = Locks::rebuild_to(&store, &|index, facts| {
             serde_json::from_slice::<Header>(facts).is_ok_and(|head| counts(index, head.time))
         });
@@ -273,7 +274,6 @@ fn text(ca: &Ca, one: &Brought) -> Result<Vec<crate::config::snapshot::Text>, Co
     let text = String::from_utf8(bytes).map_err(|why| say(why.to_string()))?;
     let name =
         if one.kind == Kind::Policy { "policy.cedar".to_owned() } else { format!("{kind}.toml") };
-    // No policy begins as a frame does: one that does is framed with its hours.
     let mut files = unframed(&text, &name).map_err(say)?;
     for file in &mut files {
         file.path = PathBuf::from(format!("entry {at}/{}", file.name));

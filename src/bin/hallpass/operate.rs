@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hallpass::certificate::safe::Safe;
 use hallpass::certificate::time::{Span, UnixTime};
 use hallpass::config::ca::Ca;
 use hallpass::config::edit::{NewHost, NewPerson, add_host, add_person};
@@ -60,6 +61,14 @@ pub(crate) fn check(path: &Path) -> Result<(), Stop> {
             offer.id(),
             offer.terms().ttl,
             offer.terms().period
+        ));
+    }
+    if let Some(signed) = &deciding.signed {
+        say(&format!(
+            "change {} is signed by {} with {}",
+            signed.number,
+            Safe(&signed.by),
+            signed.key
         ));
     }
     for path in &deciding.unread {

@@ -1,7 +1,9 @@
 //! What an operator is told of a reload.
 
+use crate::certificate::safe::Safe;
 use crate::desk::reload::{NotReloaded, Reloaded};
 use crate::front::control::Answer;
+use crate::ledger::facts::Signed;
 
 /// Puts a reload into words.
 pub fn reloaded(done: Result<Reloaded, NotReloaded>) -> Answer {
@@ -12,13 +14,17 @@ pub fn reloaded(done: Result<Reloaded, NotReloaded>) -> Answer {
                 [] => "nothing has changed".to_owned(),
                 changed => format!("changed, and deciding from now on: {}", changed.join(", ")),
             };
+            let signed = deciding.signed.as_ref().map(|signed| {
+                let Signed { by, key, number, .. } = signed;
+                format!("change {number} is signed by {} with {key}", Safe(by))
+            });
             let unread = deciding.unread.iter();
             let unread = unread.map(|path| {
                 format!("{} is not read: it ends in neither .toml nor .json", path.display())
             });
             let restart =
-                restart.then(|| "ca.toml has changed: that counts from the next start".to_owned());
-            Answer::ok(std::iter::once(what).chain(unread).chain(restart).collect())
+                restart.map(|file| format!("{file} has changed: that counts from the next start"));
+            Answer::ok(signed.into_iter().chain([what]).chain(unread).chain(restart).collect())
         }
         Err(NotReloaded::Refused(why)) => {
             let mut answer = Answer::refused(why);

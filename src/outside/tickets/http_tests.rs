@@ -14,15 +14,15 @@ use crate::config::tracker::Tracker as Configured;
 use crate::decide::facts::TicketState;
 
 /// What was asked of a server: the line, and the headers by their names in lower case.
-type Asked = Arc<Mutex<Vec<(String, BTreeMap<String, String>, String)>>>;
+pub(super) type Asked = Arc<Mutex<Vec<(String, BTreeMap<String, String>, String)>>>;
 
 /// A server whose answers are told by the request's line.
-struct Server {
-    address: SocketAddr,
-    asked: Asked,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) asked: Asked,
 }
 
-fn server(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Server {
+pub(super) fn server(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, asked) = (listener.local_addr().unwrap(), Asked::default());
     let (answer, seen) = (Arc::new(answer), Arc::clone(&asked));
@@ -59,14 +59,14 @@ fn serve(stream: &TcpStream, answer: &dyn Fn(&str) -> String, seen: &Asked) -> O
     }
 }
 
-fn status(status: u16, more: &str, body: &str) -> String {
+pub(super) fn status(status: u16, more: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{more}\r\n{body}",
         body.len()
     )
 }
 
-fn ok(body: &str) -> String {
+pub(super) fn ok(body: &str) -> String {
     status(200, "", body)
 }
 

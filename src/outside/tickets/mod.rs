@@ -14,6 +14,8 @@ pub(in crate::outside) mod http_connect;
 mod http_tests;
 mod http_ticket;
 mod json;
+#[cfg(test)]
+mod preset_tests;
 mod trial;
 
 use std::collections::BTreeSet;

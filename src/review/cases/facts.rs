@@ -214,25 +214,21 @@ impl Builder<'_, '_, '_> {
     }
 
     fn around(&mut self, now: UnixTime) -> Around {
-        let yesterday = History { last_days: Some(1), ..History::default() };
-        let history = match self.case.history.as_ref().map(Spanned::get_ref) {
-            Some(said) => History {
-                last_days: (!said.first_time).then_some(said.last_days.unwrap_or(1)),
-                recent: said.recent,
-                recent_hosts: said.recent_hosts,
-                ..History::default()
-            },
-            None => yesterday,
+        let said = self.case.history.as_ref().map(Spanned::get_ref);
+        let given = |days: Option<u64>| Some(days.unwrap_or(1));
+        let history = History {
+            last_days: said
+                .map_or(Some(1), |said| if said.first_time { None } else { given(said.last_days) }),
+            recent: said.map_or(0, |said| said.recent),
+            recent_hosts: said.map_or(0, |said| said.recent_hosts),
+            ..History::default()
         };
-        Around {
-            hours: match &self.case.hours {
-                Some(said) => said.iter().map(|one| one.get_ref().clone()).collect(),
-                None => self.subject.deciding.policy.hours_at(now),
-            },
-            freezes: self.case.freezes.iter().cloned().collect(),
-            history,
-            ..Around::default()
-        }
+        let hours = match &self.case.hours {
+            Some(hours) => hours.iter().map(|one| one.get_ref().clone()).collect(),
+            None => self.subject.deciding.policy.hours_at(now),
+        };
+        let freezes = self.case.freezes.iter().cloned().collect();
+        Around { hours, freezes, history, ..Around::default() }
     }
 
     fn ticket(&mut self) -> Option<Ticket> {

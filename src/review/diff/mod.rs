@@ -6,6 +6,8 @@
 
 mod directory;
 mod statements;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
