@@ -40,6 +40,10 @@
 //!    [`front::reply`] puts the outcome into words: the artefact on standard output, everything for
 //!    people on standard error.
 //!
+//! A grant lives and dies with its ticket: while it lives [`desk::watch_tickets`] looks at it, and what
+//! closes ends its grants ([`desk::ending`]) by an entry behind which the writer commits no certificate of
+//! theirs. [`desk::write_back`] goes over the ledger behind the writer and tells tickets of it.
+//!
 //! What decides is replaced while that goes on: `hallpass reload` reaches the daemon over the operator's
 //! socket ([`front::control`]), and [`desk::reload`] has the order of steps. [`config::snapshot`] reads people,
 //! hosts and policy as they were at one moment, or not at all; whoever decides takes
@@ -68,7 +72,7 @@
 //! | [`host`] | what servers and clients are given: the file that puts a server under the CA, known_hosts; pure | `config`, `certificate` |
 //! | [`fault_point`] | the steps that cannot be taken back, and how tests make each of them fail | nothing |
 //! | [`page_cache`] | how a start reads what the disk has, not what the kernel shows | nothing |
-//! | [`outside`] | what is not ours: the clock, tickets, the [service manager](outside::manager) | `certificate`, the types of [`decide::facts`] |
+//! | [`outside`] | what is not ours: the clock, [tickets](outside::tickets), the [service manager](outside::manager) | `certificate`, the types of [`decide::facts`], the trackers' mappings in [`config`] |
 //!
 //! Two programs are made of it. `src/bin/hallpass/` is the daemon (`serve.rs` puts it together, in the
 //! order in which a start must go) and the operator's command line. `src/bin/hallpass-signer.rs` can be

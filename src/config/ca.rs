@@ -8,7 +8,6 @@ use serde::Deserialize;
 use super::ConfigError;
 use super::on_call::{self, OnCall};
 use super::signers::Signers;
-use super::snapshot::Paths;
 use super::tracker::{self, Tracker};
 use super::webhook::Webhook;
 use crate::certificate::cidr::Cidr;
@@ -378,14 +377,6 @@ impl Files {
     }
 }
 
-impl Files {
-    /// Those that a snapshot is taken of.
-    pub fn deciding(&self) -> Paths<'_> {
-        let Self { policy, people, hosts, .. } = self;
-        Paths { policy, hours: self.hours.as_deref(), people, hosts }
-    }
-}
-
 /// Whether a reload must say what the change is called (`hallpass reload --change ID`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -477,8 +468,8 @@ impl Ca {
         .into_iter()
         .chain(&mut signer.spawn)
         .chain(&mut files.sums)
-        .chain(&mut files.hours)
         .chain(&mut files.policy_signers)
+        .chain(&mut files.hours)
         .chain(&mut control.socket)
         .chain(freezes)
         .chain(on_call.iter_mut().flat_map(OnCall::paths))

@@ -28,8 +28,10 @@ pub mod ticket_id;
 pub mod ticket_url;
 pub mod tracker;
 pub mod tracker_http;
+mod tracker_over;
 #[cfg(test)]
 mod tracker_tests;
+mod tracker_whole;
 mod tracker_words;
 pub mod trust;
 pub(crate) mod unique;
@@ -121,11 +123,11 @@ impl Deciding {
 
     /// The same, from texts.
     pub fn parse(ca: &Ca, read: &Snapshot) -> Result<Self, ConfigError> {
-        Self::of(read, ca.on_call.iter().map(|one| one.group.clone()), ca.reason.clone())
+        let by_shift = ca.on_call.iter().map(|one| one.group.clone());
+        Self::of(read, by_shift, ca.reason.clone())
     }
 
-    /// The same, of any CA: one where these groups exist too, and where a reason says something by these
-    /// rules.
+    /// The same, of any CA: one where these groups exist too, and where reasons are to be like this.
     pub fn of(
         read: &Snapshot,
         more: impl IntoIterator<Item = GroupName>,

@@ -22,18 +22,30 @@ impl Pointer {
         self.segments.iter().any(|segment| segment == "*")
     }
 
-    /// What it leads to. `null` is there: whoever asks says what it means.
-    pub fn find<'v>(&self, root: &'v Value) -> Vec<&'v Value> {
-        let mut all = vec![root];
+    /// What it leads to. What is missing, `null` or an empty text on the way is absent, and what is
+    /// neither object nor list is in the way: an error that says where. After a `*` nothing may be absent:
+    /// a list of hosts whose names are not found must not look like no hosts.
+    pub fn find<'v>(&self, root: &'v Value) -> Result<Vec<&'v Value>, String> {
+        let (mut all, mut gone, mut each) = (vec![root], String::new(), false);
         for segment in &self.segments {
-            all = all.into_iter().flat_map(|value| step(value, segment)).collect();
+            let mut next = Vec::new();
+            for value in all {
+                let found = step(value, segment)
+                    .ok_or_else(|| format!("{} is {}", place(&gone), kind(value)))?;
+                if each && found.is_empty() {
+                    return Err(format!("an element of {gone} has no {segment}"));
+                }
+                next.extend(found);
+            }
+            (all, gone) = (next, format!("{gone}/{segment}"));
+            each = each || segment == "*";
         }
-        all
+        Ok(all)
     }
 
     /// The one thing that it leads to.
-    pub fn one<'v>(&self, root: &'v Value) -> Option<&'v Value> {
-        self.find(root).into_iter().next()
+    pub fn one<'v>(&self, root: &'v Value) -> Result<Option<&'v Value>, String> {
+        Ok(self.find(root)?.into_iter().next())
     }
 
     /// Where it ends when it leads nowhere, for whoever mends it: how far it goes, and what is there.
@@ -41,11 +53,11 @@ impl Pointer {
         let mut at = root;
         let mut gone = String::new();
         for segment in &self.segments {
-            let Some(next) = step(at, segment).into_iter().next() else { break };
+            let Some(next) = step(at, segment).into_iter().flatten().next() else { break };
             at = next;
             gone = format!("{gone}/{segment}");
         }
-        let place = if gone.is_empty() { "the answer".to_owned() } else { gone };
+        let place = place(&gone);
         match at {
             Value::Object(members) if !members.is_empty() => {
                 let mut names: Vec<&str> = members.keys().map(String::as_str).collect();
@@ -71,17 +83,25 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
-fn step<'v>(value: &'v Value, segment: &str) -> Vec<&'v Value> {
+fn place(gone: &str) -> &str {
+    if gone.is_empty() { "the answer" } else { gone }
+}
+
+/// Where a segment leads; `None` if it cannot lead on from there.
+fn step<'v>(value: &'v Value, segment: &str) -> Option<Vec<&'v Value>> {
     match value {
-        Value::Array(list) if segment == "*" => list.iter().collect(),
+        Value::Array(list) if segment == "*" => Some(list.iter().collect()),
         Value::Array(list) => {
             // RFC 6901: no sign, no leading zero.
             let plain = segment == "0" || !segment.starts_with(['0', '+']);
-            let at = segment.parse::<usize>().ok().filter(|_| plain);
-            at.and_then(|at| list.get(at)).into_iter().collect()
+            let at: usize = segment.parse().ok().filter(|_| plain)?;
+            Some(list.get(at).into_iter().collect())
         }
-        Value::Object(members) => members.get(segment).into_iter().collect(),
-        _ => Vec::new(),
+        Value::Object(_) if segment == "*" => None,
+        Value::Object(members) => Some(members.get(segment).into_iter().collect()),
+        Value::Null => Some(Vec::new()),
+        Value::String(text) if text.is_empty() => Some(Vec::new()),
+        _ => None,
     }
 }
 
@@ -119,25 +139,37 @@ mod tests {
 
     #[test]
     fn a_pointer_leads_to_one_thing_or_to_each_of_a_list() {
-        let answer = json!({"a": {"b/c": 1, "~": 2}, "l": [{"n": "x"}, {"n": "y"}, 3], "z": null});
+        let answer = json!({"a": {"b/c": 1, "~": 2}, "l": [{"n": "x"}, {"n": "y"}], "z": null, "e": "", "s": "x"});
         for (text, wanted) in [
             ("/a/b~1c", vec![json!(1)]),
             ("/a/~0", vec![json!(2)]),
             ("/l/*/n", vec![json!("x"), json!("y")]),
             ("/l/1/n", vec![json!("y")]),
             ("/z", vec![json!(null)]),
-            ("/l/01/n", vec![]),
-            ("/l/+1/n", vec![]),
             ("/l/9", vec![]),
-            ("/a/*", vec![]),
             ("/z/q", vec![]),
+            ("/z/*", vec![]),
+            ("/e/q", vec![]),
+            ("/q/r/*/s", vec![]),
         ] {
-            let found: Vec<Value> = pointer(text).find(&answer).into_iter().cloned().collect();
+            let found: Vec<Value> =
+                pointer(text).find(&answer).unwrap().into_iter().cloned().collect();
             assert_eq!(found, wanted, "{text}");
         }
+        for (text, why) in [
+            ("/l/01/n", "/l is a list"),
+            ("/l/+1/n", "/l is a list"),
+            ("/l/n", "/l is a list"),
+            ("/a/*", "/a is an object"),
+            ("/s/n", "/s is text"),
+            ("/a/~0/n", "/a/~ is a number"),
+            ("/l/*/m", "an element of /l/* has no m"),
+        ] {
+            assert_eq!(pointer(text).find(&answer), Err(why.to_owned()), "{text}");
+        }
         assert_eq!(pointer("/a/x").missed(&answer), "/a has b/c, ~");
-        assert_eq!(pointer("/x").missed(&answer), "the answer has a, l, z");
-        assert_eq!(pointer("/l/7/n").missed(&answer), "/l is a list of 3");
+        assert_eq!(pointer("/x").missed(&answer), "the answer has a, l, z, e, s");
+        assert_eq!(pointer("/l/7/n").missed(&answer), "/l is a list of 2");
     }
 
     #[test]

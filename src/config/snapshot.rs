@@ -44,23 +44,32 @@ pub struct Text {
     pub text: String,
 }
 
-/// Where the files are.
+/// Where the files that decide are.
 #[derive(Debug, Clone, Copy)]
-pub struct Paths<'p> {
-    /// The policy.
-    pub policy: &'p Path,
-    /// The named hours, if there are any.
-    pub hours: Option<&'p Path>,
-    /// The people; those of `people.d` are beside.
-    pub people: &'p Path,
-    /// The hosts; those of `hosts.d` are beside.
-    pub hosts: &'p Path,
+pub struct Paths<'f> {
+    /// `policy.cedar`.
+    pub policy: &'f Path,
+    /// `hours.toml`, where there is one.
+    pub hours: Option<&'f Path>,
+    /// `people.toml`.
+    pub people: &'f Path,
+    /// `hosts.toml`.
+    pub hosts: &'f Path,
+}
+
+impl<'f> Paths<'f> {
+    /// As `ca.toml` says.
+    pub fn of(ca: &'f Ca) -> Self {
+        let files = &ca.files;
+        let (policy, people, hosts) = (&files.policy, &files.people, &files.hosts);
+        Self { policy, hours: files.hours.as_deref(), people, hosts }
+    }
 }
 
 impl Snapshot {
     /// Reads everything that decides.
     pub fn take(ca: &Ca) -> Result<Self, ConfigError> {
-        let mut read = Self::beside(ca.files.deciding())?;
+        let mut read = Self::beside(&Paths::of(ca))?;
         if let Some(list) = &ca.files.sums {
             read.signed = sums::check(list, &read, ca.signers.as_ref())?;
         }
@@ -68,10 +77,10 @@ impl Snapshot {
     }
 
     /// Reads these files, and what is in the folders beside them, whatever any list says.
-    pub fn beside(files: Paths<'_>) -> Result<Self, ConfigError> {
-        let mut first = Self::read(files)?;
+    pub fn beside(paths: &Paths<'_>) -> Result<Self, ConfigError> {
+        let mut first = Self::read(paths)?;
         for _ in 0..TRIES {
-            let second = Self::read(files)?;
+            let second = Self::read(paths)?;
             match (first, second) {
                 (Some(first), Some(second)) if first == second => return Ok(first),
                 (_, second) => first = second,
@@ -81,21 +90,22 @@ impl Snapshot {
     }
 
     /// Reads each file once; `None` if one changed meanwhile.
-    fn read(files: Paths<'_>) -> Result<Option<Self>, ConfigError> {
+    fn read(paths: &Paths<'_>) -> Result<Option<Self>, ConfigError> {
+        let Paths { policy, hours, people, hosts } = *paths;
         let mut unread = Vec::new();
         let all = |main: &Path, unread: &mut Vec<PathBuf>| {
             let paths = [vec![main.to_owned()], beside(main, unread)?].concat();
             let texts = paths.into_iter().map(|path| Text::read(main, path));
             texts.collect::<Result<Option<Vec<_>>, _>>()
         };
-        let policy = Text::read(files.policy, files.policy.to_owned())?;
+        let text = Text::read(policy, policy.to_owned())?;
         // Named as it lies beside the policy.
-        let hours = match files.hours {
-            Some(path) => Text::read(files.policy, path.to_owned())?.map(Some),
+        let hours = match hours {
+            Some(path) => Text::read(policy, path.to_owned())?.map(Some),
             None => Some(None),
         };
-        let (people, hosts) = (all(files.people, &mut unread)?, all(files.hosts, &mut unread)?);
-        Ok(match (policy, hours, people, hosts) {
+        let (people, hosts) = (all(people, &mut unread)?, all(hosts, &mut unread)?);
+        Ok(match (text, hours, people, hosts) {
             (Some(policy), Some(hours), Some(people), Some(hosts)) => {
                 Some(Self { policy, hours, people, hosts, unread, signed: None })
             }

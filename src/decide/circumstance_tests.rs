@@ -288,7 +288,7 @@ fn a_freeze_is_named_by_offers_and_by_forbids() {
     for (policy, sentence) in [
         (&offers, "web01 is frozen by black-friday"),
         (&forbids, "web01 is frozen by black-friday"),
-        (&why, "web01 is frozen by black-friday: ask lena"),
+        (&why, "policy freeze forbids it: ask lena (web01 is frozen by black-friday)"),
     ] {
         let hint = "wait until it is lifted; ssh ca freezes says who set it and why".to_owned();
         assert_eq!(told(policy, &asked), (sentence.to_owned(), hint));

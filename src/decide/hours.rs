@@ -10,7 +10,7 @@ use jiff::{Timestamp, ToSpan as _};
 use crate::certificate::time::{Span, UnixTime};
 
 /// Hours as `hours.toml` has them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hours {
     /// The zone's rules.
     pub zone: TimeZone,

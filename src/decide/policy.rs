@@ -40,6 +40,11 @@ impl Policy {
         load::load(source_name, text, world)
     }
 
+    /// The named hours.
+    pub fn hours(&self) -> &BTreeMap<HoursName, Hours> {
+        &self.hours
+    }
+
     /// The named hours that this moment is in.
     pub fn hours_at(&self, now: UnixTime) -> BTreeSet<HoursName> {
         let at = self.hours.iter().filter(|(_, hours)| hours.contains(now));

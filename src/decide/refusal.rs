@@ -351,6 +351,9 @@ impl fmt::Display for Reason {
                 let when = if *unless { "unless" } else { "when" };
                 write!(f, "policy {policy} forbids it {when} {}", because.found())
             }
+            Self::Frozen { by, why: Some(why), .. } => {
+                write!(f, "policy {by} forbids it: {} ({})", Safe(why), self.found())
+            }
             Self::TicketWindow { .. } | Self::Frozen { .. } | Self::NotYourShift { .. } => {
                 f.write_str(&self.found())
             }
@@ -383,14 +386,13 @@ impl Reason {
                 let place = if *within { "outside" } else { "in" };
                 format!("it is {place} {hours}, {clock} there")
             }
-            Self::Frozen { host, freezes, why, .. } => {
+            Self::Frozen { host, freezes, .. } => {
                 let names: Vec<&str> = freezes.iter().map(FreezeName::as_str).collect();
                 let by = match names.as_slice() {
                     [] => String::new(),
                     _ => format!(" by {}", several(&names)),
                 };
-                let why = why.as_ref().map_or(String::new(), |why| format!(": {}", Safe(why)));
-                format!("{host} is frozen{by}{why}")
+                format!("{host} is frozen{by}")
             }
             Self::HadRecently { hosts, count, .. } => {
                 let s = if *count == 1 { "" } else { "s" };

@@ -120,8 +120,7 @@ pub fn offered(deciding: &Deciding, person: &Person, at: At<'_>) -> Result<Vec<O
         })
         .collect();
     let Some((any, _)) = hosts.first() else { return Ok(Vec::new()) };
-    let around = Around { hours: deciding.policy.hours_at(at.now), ..Around::default() };
-    let facts = Facts { around, ..bare(person, any.clone(), at) };
+    let facts = bare(person, any.clone(), at);
     let entries = catalog(&deciding.policy, &facts, &hosts).map_err(|why| answer(broken(why)))?;
     let name = |at: usize| hosts.get(at).map(|(account, _)| account.host.to_string());
     let offered = entries.into_iter().map(|entry| Offered {

@@ -36,6 +36,7 @@ mod locking_tests;
 pub mod locks;
 pub mod outcome;
 pub mod own_tickets;
+pub mod past;
 mod permission;
 pub mod recent;
 pub mod reload;
@@ -57,7 +58,8 @@ use self::granting::{Detail, Way, decided, into_agent, one_certificate, remarks,
 use self::holdings::Held;
 use self::in_force::InForce;
 use self::kept::{Kept, Turns};
-use self::outcome::{Fault, Issued, Outcome, Refused, To};
+use self::outcome::{Fault, Issued, LiveGrant, Outcome, Refused, To};
+use self::past::Past;
 use self::request::{Ask, Asker, TicketGiven, Want, Which};
 use self::state::State;
 use crate::certificate::draft::{Stamp, Unsigned};
@@ -68,7 +70,6 @@ use crate::config::people::Person;
 use crate::decide::Delivery;
 use crate::decide::facts::{Account, Facts};
 use crate::ledger::record::{self, Ledger};
-use crate::ledger::store::Store;
 use crate::outside::clock::{Clock, Reading};
 use crate::outside::freeze_files::FreezeFiles;
 use crate::outside::on_call::OnCall;
@@ -107,7 +108,7 @@ pub struct Desk {
     /// Who is at it.
     pub turns: Turns,
     /// The ledger, for what was given long ago.
-    pub past: Arc<Mutex<Store>>,
+    pub past: Past,
 }
 
 /// How a request ends before there is a certificate.
@@ -234,6 +235,11 @@ impl Desk {
         match (renewed, want) {
             // What the grant does not give any more, a request of its own may.
             (Err(Stop::No { .. }), Want::New | Want::There) => {
+                // Where it ended on the way, what the tracker said before that is not believed any more.
+                let over = |grant: &LiveGrant| self.ended(&grant.request);
+                if ended.is_none() && live.grants.first().is_some_and(over) {
+                    *reads = Reads::default();
+                }
                 let own = self.issue(errand, person, want, None, reads).await;
                 ended.iter().fold(own, |own, ended| ended.said_with(own))
             }

@@ -126,3 +126,95 @@ async fn read(tracker: &Arc<dyn Tracker>, id: &TicketId) -> Result<Answer, Track
     let id = id.clone();
     ask(Arc::clone(tracker), move |tracker| tracker.read(&id)).await.flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::certificate::sample::NOW;
+    use crate::desk::state::State;
+    use crate::ledger::leaf::Kind;
+    use crate::ledger::record::Committed;
+    use crate::ledger::whole::Whole;
+    use crate::outside::clock::Stopped;
+    use crate::outside::tickets::FolderTracker;
+
+    /// A folder, and who reads in it when.
+    struct Counted {
+        folder: FolderTracker,
+        reads: Mutex<Vec<(TicketId, Instant)>>,
+        reading: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl Tracker for Counted {
+        fn name(&self) -> &str {
+            self.folder.name()
+        }
+
+        fn read(&self, id: &TicketId) -> Result<Answer, TrackerFault> {
+            self.most.fetch_max(self.reading.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            self.reads.lock().unwrap().push((id.clone(), Instant::now()));
+            std::thread::sleep(Duration::from_millis(5));
+            self.reading.fetch_sub(1, Ordering::SeqCst);
+            self.folder.read(id)
+        }
+    }
+
+    /// Two hundred grants are for fifty tickets: fifty reads in the poll's time, whatever the number of
+    /// grants, spread over it, two at a time.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_ticket_is_read_once_in_its_time_however_many_grants_there_are() {
+        let whole = Whole::new();
+        let mut state = State::default();
+        let facts = include_str!("../../tests/vectors/entry-1.facts.json");
+        for n in 0..200 {
+            let facts = facts.replace("OPS-7", &format!("OPS-{}", n % 50));
+            let facts = facts.replace("r200000000000", &format!("r200000000{n:03}"));
+            state.fold(Committed { index: n, kind: Kind::Grant, facts: facts.as_bytes() });
+        }
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..50 {
+            let text = "title = \"t\"\nstate = \"open\"\n";
+            std::fs::write(dir.path().join(format!("OPS-{n}.toml")), text).unwrap();
+        }
+        let counted = Arc::new(Counted {
+            folder: FolderTracker::new("desk", dir.path().to_owned()),
+            reads: Mutex::default(),
+            reading: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+        });
+        let (state, clock) = (Arc::new(Mutex::new(state)), Arc::new(Stopped(NOW)));
+        let ending = Ending::new(whole.open(), state, clock, "ca.test".to_owned());
+        let tracker: Arc<dyn Tracker> = Arc::<Counted>::clone(&counted);
+        let begun = Instant::now();
+        let watching = tokio::spawn(watch(ending, tracker, Span::secs(2)));
+        let looked = || {
+            let reads = counted.reads.lock().unwrap();
+            let of = |n: u32| {
+                let id: TicketId = format!("OPS-{n}").parse().unwrap();
+                reads.iter().filter(|(read, _)| *read == id).map(|(_, at)| *at).collect::<Vec<_>>()
+            };
+            (0..50).map(of).collect::<Vec<_>>()
+        };
+        while looked().iter().any(|reads| reads.len() < 2) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", looked());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        watching.abort();
+        assert!(counted.most.load(Ordering::SeqCst) <= AT_ONCE);
+        let looked = looked();
+        for reads in &looked {
+            for pair in reads.windows(2) {
+                // A little early counts for nothing: a timer is not a clock.
+                assert!(pair[1] - pair[0] > Duration::from_millis(1900), "{:?}", pair[1] - pair[0]);
+            }
+        }
+        // In each quarter of the first round some.
+        let first = |at: &Instant| (*at - begun).as_millis() / 500;
+        let quarters: BTreeSet<u128> = looked.iter().map(|reads| first(&reads[0])).collect();
+        assert!((0..4).all(|quarter| quarters.contains(&quarter)), "{quarters:?}");
+    }
+}

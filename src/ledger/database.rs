@@ -136,13 +136,13 @@ impl Store {
         };
         let blank = Connection::open_in_memory()?;
         blank.execute_batch(SCHEMA)?;
-        let later =
-            || TABLES.iter().map(|(_, sql)| *sql).chain(INDEXES.iter().map(|(_, sql)| *sql));
+        let later = || TABLES.iter().chain(&INDEXES).map(|(_, sql)| *sql);
         for sql in later() {
             blank.execute(sql, [])?;
         }
         let (ours, theirs) = (names(&blank)?, names(&self.db)?);
-        // A ledger from before there were locks, freezes or a history lacks these until it is opened to be written.
+        // A ledger from before there were locks, freezes or a history lacks these until it is opened to be
+        // written.
         let early =
             |one: &(String, String)| later().any(|sql| sql == one.1) && !theirs.contains(one);
         match ours.symmetric_difference(&theirs).find(|one| !early(one)) {

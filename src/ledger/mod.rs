@@ -43,6 +43,7 @@ pub mod tree;
 mod vectors;
 #[cfg(feature = "desk")]
 pub mod verify;
+#[cfg(feature = "desk")]
 mod verify_ends;
 #[cfg(all(test, feature = "desk"))]
 mod verify_tests;

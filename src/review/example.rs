@@ -6,7 +6,7 @@ use super::moment::{Moment, Source};
 use crate::certificate::time::UnixTime;
 use crate::config::Deciding;
 use crate::config::snapshot::{Snapshot, Text};
-use crate::decide::Policy;
+use crate::decide::{Policy, Saying};
 use crate::desk::locks::Locks;
 use crate::ledger::tree::Hash;
 
@@ -29,7 +29,7 @@ pub(super) fn moment(policy: &str, people: &str, hosts: &str) -> Moment {
         unread: Vec::new(),
         signed: None,
     };
-    let deciding = match Deciding::of(&read, Policy::groups_in(policy), Default::default()) {
+    let deciding = match Deciding::of(&read, Policy::groups_in(policy), Saying::default()) {
         Ok(deciding) => deciding,
         Err(why) => panic!("{why}"),
     };

@@ -72,6 +72,12 @@ pub struct Teams {
 }
 
 impl Teams {
+    /// The groups that are the same people here as there: who came or went is called by name.
+    pub fn same(mut self, other: &Self) -> Self {
+        self.groups.retain(|group, people| other.groups.get(group) == Some(people));
+        self
+    }
+
     /// Of these people.
     pub fn of<'p>(people: impl Iterator<Item = &'p Person>) -> Self {
         let mut groups: BTreeMap<GroupName, BTreeSet<PersonName>> = BTreeMap::new();

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use crate::certificate::names::GroupName;
 use crate::certificate::time::UnixTime;
 use crate::config::ca::Ca;
-use crate::config::snapshot::{Paths, Snapshot, hex, kept, unframed, unhex};
+use crate::config::snapshot::{Paths, Snapshot, Text as File, hex, kept, unframed, unhex};
 use crate::config::{Config, ConfigError, Deciding};
 use crate::decide::{Policy, Saying};
 use crate::desk::locks::Locks;
@@ -104,17 +104,17 @@ impl Moment {
     pub fn of_files(at: &Path, now: UnixTime) -> Result<Self, ConfigError> {
         // A list of sums is the deployment's: here somebody works on the files.
         let read = if at.is_file() && at.extension().is_some_and(|ending| ending == "toml") {
-            Snapshot::beside(Ca::load(at)?.files.deciding())?
+            Snapshot::beside(&Paths::of(&Ca::load(at)?))?
         } else {
             // Not by the folder's ca.toml, whose paths may lead elsewhere: to the same files from both.
             let (dir, policy) = match at.is_dir() {
                 true => (at.to_owned(), at.join("policy.cedar")),
                 false => (at.parent().unwrap_or(Path::new(".")).to_owned(), at.to_owned()),
             };
-            let [hours, people, hosts] =
-                ["hours.toml", "people.toml", "hosts.toml"].map(|name| dir.join(name));
-            let hours = hours.exists().then_some(hours.as_path());
-            Snapshot::beside(Paths { policy: &policy, hours, people: &people, hosts: &hosts })?
+            let (hours, people, hosts) =
+                (dir.join("hours.toml"), dir.join("people.toml"), dir.join("hosts.toml"));
+            let hours = Some(hours.as_path()).filter(|path| path.exists());
+            Snapshot::beside(&Paths { policy: &policy, hours, people: &people, hosts: &hosts })?
         };
         let deciding = Deciding::of(&read, named(&read), Saying::default())?;
         let texts = KINDS.map(|(word, kind)| (word, of(&deciding, kind), None));
@@ -156,13 +156,11 @@ impl Moment {
         let [policy, people, hosts] = KINDS.map(|(_, kind)| newest(kind));
         let brought = [policy?, people?, hosts?];
         let [policy, people, hosts] = brought.map(|one| text(ca, one));
-        let mut policy = policy?.into_iter();
-        // Its hours lie behind it.
-        let (policy, hours) = match (policy.next(), policy.next(), policy.next()) {
-            (Some(policy), hours, None) => (policy, hours),
-            _ => return Err(ConfigError::new("a policy of no text, or of too many")),
+        let (mut policy, people, hosts) = (policy?.into_iter(), people?, hosts?);
+        // The policy, and hours.toml where there was one.
+        let (Some(policy), hours) = (policy.next(), policy.next()) else {
+            return Err(ConfigError::new("a policy without a text"));
         };
-        let (people, hosts) = (people?, hosts?);
         let read = Snapshot { policy, hours, people, hosts, unread: Vec::new(), signed: None };
         let deciding = Deciding::of(&read, named(&read), Saying::default())?;
         let locks = Locks::rebuild_to(&store, &|index, facts| {
@@ -260,7 +258,7 @@ fn after(
 }
 
 /// The files of a text that decided.
-fn text(ca: &Ca, one: &Brought) -> Result<Vec<crate::config::snapshot::Text>, ConfigError> {
+fn text(ca: &Ca, one: &Brought) -> Result<Vec<File>, ConfigError> {
     let (texts, kind, at) = (ca.ledger.texts(), one.kind.word(), one.index);
     let path = texts.join(hex(one.text));
     let bytes = kept(&texts, one.text).ok_or_else(|| {

@@ -410,5 +410,16 @@ fn an_agent_is_forwarded_for_the_command_that_says_so() {
     let entries = site.ca.entries().len();
     assert_eq!(shared(&["-A"], &["ensure", "deploy@web01"]).code, 0);
     assert_eq!(site.ca.entries().len(), entries, "a certificate that nobody needed");
+    // What it knows to be there is of no use any more when the grant has ended with its ticket.
+    assert_eq!(shared(&["-A"], &["logs@web01", "OPS-7"]).code, 0);
+    let entries = site.ca.entries().len();
+    assert_eq!(shared(&["-A"], &["ensure", "logs@web01"]).code, 0);
+    assert_eq!(site.ca.entries().len(), entries, "a certificate that nobody needed");
+    let ticket = site.ca.file("tickets/OPS-7.toml");
+    let text = std::fs::read_to_string(&ticket).unwrap();
+    std::fs::write(&ticket, text.replace("\"open\"", "\"resolved\"")).unwrap();
+    assert_eq!(shared(&["-A"], &["ensure", "logs@web01"]).code, 0);
+    let last = site.ca.entries().pop().unwrap();
+    assert_eq!((last.kind.as_str(), last.facts["ticket"].is_null()), ("certificate", true));
     assert_eq!(shared(&["-O", "exit"], &[]).code, 0);
 }

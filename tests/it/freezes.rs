@@ -49,7 +49,7 @@ fn a_freeze_is_a_fact_for_policy_until_it_is_lifted_or_over() {
     );
     ok(&said, "hallpass: tag prod is frozen by black-friday from now on until ");
     assert!(said.err.contains("hint: what a freeze stops is the policy's to say"), "{said:?}");
-    let no = "web01 is frozen by black-friday: during a freeze only urgent tickets are deployed";
+    let no = "policy freeze-deploys forbids it: during a freeze only urgent tickets are deployed (web01 is frozen by black-friday)";
     // Renewals are decided anew.
     refused(&ca.ssh("ana", &deploy), no);
     refused(&ca.ssh("ana", &["renew"]), no);

@@ -23,7 +23,7 @@ fn refusals_say_whose_doing_it_is_and_what_is_next() {
             "ana",
             "deploy@web01",
             "no ticket was given, offer deploy-prod needs one",
-            "name the ticket: ssh ca deploy@web01 TICKET",
+            "name the ticket: ssh ca deploy@web01 OPS-7  (OPS-7: Roll out 4.2 on the web servers)",
         ),
         (
             "ana",

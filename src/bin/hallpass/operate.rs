@@ -6,6 +6,7 @@ use hallpass::certificate::safe::Safe;
 use hallpass::certificate::time::{Span, UnixTime};
 use hallpass::config::ca::Ca;
 use hallpass::config::edit::{NewHost, NewPerson, add_host, add_person};
+use hallpass::config::hours::Zones;
 use hallpass::config::init::{Init, init};
 use hallpass::config::trust::{Part, Trust};
 use hallpass::config::{Config, ConfigError, Deciding};
@@ -70,6 +71,10 @@ pub(crate) fn check(path: &Path) -> Result<(), Stop> {
             Safe(&signed.by),
             signed.key
         ));
+    }
+    if ca.files.hours.is_some() {
+        let (hours, zones) = (policy.hours().len(), Zones::here());
+        say(&format!("{}, by the rules in {zones}", count(hours, "named hour", "named hours")));
     }
     for path in &deciding.unread {
         say(&format!("{} is not read: it ends in neither .toml nor .json", path.display()));

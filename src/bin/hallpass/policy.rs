@@ -118,9 +118,9 @@ fn test(words: TestWords) -> Result<(), Stop> {
     let trouble = |why: String| Stop::Trouble(why);
     let ca = Ca::load(&at.config).map_err(|why| trouble(why.to_string()))?;
     // Whatever a list of sums says: these are the files that somebody works on.
-    let deciding = ca.files.deciding();
-    let policy = policy.as_deref().unwrap_or(deciding.policy);
-    let read = Snapshot::beside(Paths { policy, ..deciding });
+    let paths = Paths::of(&ca);
+    let read =
+        Snapshot::beside(&Paths { policy: policy.as_deref().unwrap_or(paths.policy), ..paths });
     let deciding = read.and_then(|read| Deciding::parse(&ca, &read));
     let deciding = deciding.map_err(|why: ConfigError| trouble(why.to_string()))?;
     let subject = Subject { deciding: &deciding, ca: &ca, now: SystemClock.now() };

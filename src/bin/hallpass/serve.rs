@@ -18,6 +18,7 @@ use hallpass::desk::Desk;
 use hallpass::desk::ending::Ending;
 use hallpass::desk::in_force::InForce;
 use hallpass::desk::locking::guard;
+use hallpass::desk::past::Past;
 use hallpass::desk::reload::By;
 use hallpass::desk::self_test::self_test;
 use hallpass::desk::state::State;
@@ -103,8 +104,11 @@ pub(crate) fn serve(path: &Path) -> Result<(), Stop> {
         }
         for (tracker, on) in desk.desk.trackers.told() {
             let queue = Queue::new(&ca.ledger.database, tracker.name(), on);
-            let teller = Teller::open(queue, Arc::clone(tracker), Arc::clone(&desk.desk.clock))?;
-            tokio::spawn(teller.run());
+            match Teller::open(queue, Arc::clone(tracker), Arc::clone(&desk.desk.clock)) {
+                Ok(teller) => drop(tokio::spawn(teller.run())),
+                // Nobody is kept from a host by a comment; health says so too.
+                Err(why) => tracing::error!(%why, tracker = tracker.name(), "no comments"),
+            }
         }
         let (first, told) = oneshot::channel();
         tokio::spawn(tell_standing(Arc::clone(&desk), ca.ledger.standing(), first));
@@ -199,7 +203,7 @@ fn open_desk(
     let node = ca.name.to_string();
     let host_cas = trust.host_cas()?;
     let kept = Mutex::default();
-    let past = Arc::new(Mutex::new(Store::open_to_read(&ca.ledger.database)?));
+    let past = Past::open(&ca.ledger.database)?;
     let ending = Ending::new(ledger.clone(), Arc::clone(&state), Arc::clone(&clock), node.clone());
     let desk = Desk {
         in_force,

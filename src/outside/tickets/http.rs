@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Answer;
 use super::guard::Calls;
 use super::http_client::{Ask, Call, Client, Reply, Secret};
-use super::http_ticket::{Texts, note, text};
+use super::http_ticket::{Texts, lead, note, text};
 use super::json;
 use super::trial::{Failed, Steps};
 use crate::certificate::names::TicketId;
@@ -92,7 +92,7 @@ impl HttpTracker {
         }
         let root = read_json(&reply)?;
         note(call.steps, "check", &check.at, &root);
-        match check.at.one(&root) {
+        match lead("check", &check.at, &root)? {
             None | Some(Value::Null) => {
                 Err(wrong(format!("check: the answer has no {}", check.at.as_str())))
             }
@@ -133,7 +133,7 @@ impl HttpTracker {
         let root = read_json(&reply)?;
         if let Some(found) = &read.found {
             note(call.steps, "found", found, &root);
-            if matches!(found.one(&root), None | Some(Value::Null)) {
+            if matches!(lead("found", found, &root)?, None | Some(Value::Null)) {
                 return Ok(Err(Answer::Absent));
             }
         }
@@ -189,7 +189,7 @@ impl HttpTracker {
             let why = format!("{} has no {}", Safe(path), at.as_str());
             Failed::unreadable(why, format!("mend follow.at: {}", at.missed(&root)))
         };
-        at.one(&root).map_or_else(|| Err(missed()), |value| text("follow", at, value))
+        lead("follow", at, &root)?.map_or_else(|| Err(missed()), |value| text("follow", at, value))
     }
 
     fn written(&self, call: &mut Call<'_>, id: &TicketId, comment: &str) -> Result<(), Failed> {
@@ -227,7 +227,7 @@ impl HttpTracker {
         }
         let Some(says) = &write.says else { return Ok(()) };
         let root = read_json(&reply)?;
-        let said = says.at.one(&root).and_then(Value::as_str).unwrap_or_default();
+        let said = lead("says", &says.at, &root)?.and_then(Value::as_str).unwrap_or_default();
         if said.contains(&says.has) {
             return Ok(());
         }
@@ -250,7 +250,7 @@ impl HttpTracker {
             Failed::unreadable("there is no such ticket to comment on", "nothing is to be done")
         };
         let root = self.answer(call, id)?.map_err(gone)?;
-        let key = at.one(&root).map_or(Ok(None), |value| text("key", at, value))?;
+        let key = lead("key", at, &root)?.map_or(Ok(None), |value| text("key", at, value))?;
         let missed = || {
             let why = format!("key is not in the answer at {}", at.as_str());
             Failed::unreadable(why, format!("mend fields.key: {}", at.missed(&root)))
@@ -275,7 +275,8 @@ impl Calls for HttpTracker {
                 return Err(Failed::away(why, "is search.request right?"));
             }
             let root = read_json(&reply)?;
-            let found = search.ids.find(&root).into_iter().take(FEW);
+            let astray = |why: String| Failed::unreadable(format!("search.ids: {why}"), "mend it");
+            let found = search.ids.find(&root).map_err(astray)?.into_iter().take(FEW);
             let ids = found.filter_map(|value| {
                 let text = text("ids", &search.ids, value).ok().flatten()?;
                 search.form.replace("{id}", &text).parse().ok()

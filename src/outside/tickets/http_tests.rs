@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,20 +21,24 @@ pub(super) type Asked = Arc<Mutex<Vec<(String, BTreeMap<String, String>, String)
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) asked: Asked,
+    connections: Arc<AtomicUsize>,
 }
 
 pub(super) fn server(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, asked) = (listener.local_addr().unwrap(), Asked::default());
     let (answer, seen) = (Arc::new(answer), Arc::clone(&asked));
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
     // It ends with the test's process.
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
+            count.fetch_add(1, Ordering::SeqCst);
             let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
             std::thread::spawn(move || serve(&stream, &*answer, &seen));
         }
     });
-    Server { address, asked }
+    Server { address, asked, connections }
 }
 
 fn serve(stream: &TcpStream, answer: &dyn Fn(&str) -> String, seen: &Asked) -> Option<()> {
@@ -132,6 +137,15 @@ fn a_ticket_is_what_the_mapping_finds_and_the_credentials_go_to_the_tracker_alon
 }
 
 #[test]
+fn a_connection_is_kept_from_one_call_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(|_| ok(r#"{"id":7,"state":"o"}"#));
+    let tracker = tracker(dir.path(), &server, "");
+    (0..20).for_each(|_| drop(seen(&*tracker)));
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn what_is_not_said_is_absent_and_what_has_the_wrong_type_is_a_fault() {
     let dir = tempfile::tempdir().unwrap();
     let body = Arc::new(Mutex::new(String::new()));
@@ -165,6 +179,18 @@ fn what_is_not_said_is_absent_and_what_has_the_wrong_type_is_a_fault() {
             "NAME",
         ),
         (r#"{"id":7,"state":"o","hosts":{}}"#, "hosts at /hosts is an empty object", "NAME"),
+        (r#"{"id":7,"state":"o","hosts":" , "}"#, "names no host", "commas or blanks"),
+        (r#"{"id":7,"state":"o","labels":["host:"]}"#, "names no host", "take it away"),
+        (
+            r#"{"id":7,"state":"o","labels":{"a":1}}"#,
+            "labels: /labels is an object",
+            "mend fields.labels",
+        ),
+        (
+            r#"{"id":7,"state":"o","labels":["a",null]}"#,
+            "an element of labels at /labels/* is empty",
+            "mend it",
+        ),
         (r#"{"id":7,"state":"o","from":"soon"}"#, "is no time", "2026-11-22T05:00:00Z"),
         (r#"{"id":7,"state":"o","from":"2026-11-22"}"#, "is no time", "seconds since 1970"),
         (r#"{"id":7,"state":"o","from":9,"until":8}"#, "the window ends", "mend it"),

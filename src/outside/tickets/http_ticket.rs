@@ -45,7 +45,16 @@ impl Texts {
         let labels = find.all("labels", fields.labels.as_ref())?;
         let named = find.all("hosts", fields.hosts.as_ref())?;
         let words = named.iter().flat_map(|text| text.split([',', ';', ' ', '\t', '\r', '\n']));
-        let hosts = words.filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect();
+        let hosts: BTreeSet<String> =
+            words.filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect();
+        // A ticket that names no host covers all: what is there must not come to nothing.
+        if hosts.is_empty() && !named.is_empty() {
+            let why = "hosts is there and names no host";
+            return Err(Failed::unreadable(
+                why,
+                "have it name hosts, with commas or blanks between",
+            ));
+        }
         let window_from = find.one("window_from", fields.window_from.as_ref())?;
         let window_until = find.one("window_until", fields.window_until.as_ref())?;
         Ok(Self {
@@ -105,7 +114,11 @@ impl Texts {
         let state = meaning(&http.states, &word)?;
         if let Some(prefix) = &http.host_label {
             let named = labels.iter().filter_map(|label| label.strip_prefix(prefix.as_str()));
-            hosts.extend(named.filter(|name| !name.is_empty()).map(str::to_ascii_lowercase));
+            hosts.extend(named.map(|name| name.trim().to_ascii_lowercase()));
+            if hosts.contains("") {
+                let why = format!("the label {prefix:?} names no host");
+                return Err(Failed::unreadable(why, "have it name one, or take it away"));
+            }
         }
         if hosts.len() > MOST {
             return Err(Failed::unreadable(
@@ -139,35 +152,58 @@ impl Find<'_> {
 
     fn one(&mut self, field: &'static str, at: Option<&Pointer>) -> Result<Option<String>, Failed> {
         let Some(pointer) = at else { return Ok(None) };
-        let value = pointer.one(self.root);
         note(self.steps, field, pointer, self.root);
+        let value = pointer.one(self.root).map_err(|why| astray(field, pointer, &why))?;
         value.map_or(Ok(None), |value| text(field, pointer, value))
     }
 
     fn all(&mut self, field: &'static str, at: Option<&Pointer>) -> Result<Vec<String>, Failed> {
         let Some(pointer) = at else { return Ok(Vec::new()) };
-        let values = pointer.find(self.root);
         note(self.steps, field, pointer, self.root);
+        let values = pointer.find(self.root).map_err(|why| astray(field, pointer, &why))?;
         if values.len() > MOST {
-            return Err(Failed::unreadable(
-                format!("it has more than {MOST} {field}"),
-                "have fewer",
-            ));
+            let why = format!("it has more than {MOST} {field}");
+            return Err(Failed::unreadable(why, "have fewer"));
         }
         let texts = values.into_iter().map(|value| text(field, pointer, value));
-        Ok(texts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        let texts = texts.collect::<Result<Vec<_>, _>>()?;
+        if pointer.is_several() && texts.iter().any(Option::is_none) {
+            let why = format!("an element of {field} at {} is empty", pointer.as_str());
+            return Err(Failed::unreadable(why, "mend it in the ticket, or the pointer"));
+        }
+        Ok(texts.into_iter().flatten().collect())
     }
+}
+
+/// Something is in a pointer's way.
+fn astray(field: &str, pointer: &Pointer, why: &str) -> Failed {
+    Failed::unreadable(
+        format!("{field}: {why}, and {} goes on", pointer.as_str()),
+        format!("mend fields.{field}: it must lead through what is there"),
+    )
 }
 
 /// Writes down what a pointer finds.
 pub(super) fn note(steps: &mut Steps, field: &'static str, pointer: &Pointer, root: &Value) {
-    let there = match pointer.find(root).as_slice() {
-        [] => format!("nothing; {}", pointer.missed(root)),
-        [one] if !pointer.is_several() => one.to_string(),
-        several => Value::Array(several.iter().map(|value| (*value).clone()).collect()).to_string(),
+    let there = match pointer.find(root).as_deref() {
+        Err(why) => format!("nothing; {why}"),
+        Ok([]) => format!("nothing; {}", pointer.missed(root)),
+        Ok([one]) if !pointer.is_several() => one.to_string(),
+        Ok(several) => {
+            Value::Array(several.iter().map(|value| (*value).clone()).collect()).to_string()
+        }
     };
     let pointer = pointer.as_str().to_owned();
     steps.found.push(Found { field, pointer, there });
+}
+
+/// What a pointer of the mapping's other parts leads to.
+pub(super) fn lead<'v>(
+    field: &'static str,
+    pointer: &Pointer,
+    root: &'v Value,
+) -> Result<Option<&'v Value>, Failed> {
+    pointer.one(root).map_err(|why| astray(field, pointer, &why))
 }
 
 /// A value as text: text, a number, true or false. Nothing, `null` and an empty text are nothing.

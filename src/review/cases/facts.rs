@@ -215,20 +215,34 @@ impl Builder<'_, '_, '_> {
 
     fn around(&mut self, now: UnixTime) -> Around {
         let said = self.case.history.as_ref().map(Spanned::get_ref);
-        let given = |days: Option<u64>| Some(days.unwrap_or(1));
         let history = History {
-            last_days: said
-                .map_or(Some(1), |said| if said.first_time { None } else { given(said.last_days) }),
+            // Given before, unless it is said.
+            last_days: match said {
+                Some(said) if said.first_time => None,
+                Some(said) => Some(said.last_days.unwrap_or(1)),
+                None => Some(1),
+            },
             recent: said.map_or(0, |said| said.recent),
             recent_hosts: said.map_or(0, |said| said.recent_hosts),
             ..History::default()
         };
+        let known = self.subject.deciding.policy.hours();
         let hours = match &self.case.hours {
-            Some(hours) => hours.iter().map(|one| one.get_ref().clone()).collect(),
             None => self.subject.deciding.policy.hours_at(now),
+            Some(named) => {
+                for name in named.iter().filter(|name| !known.contains_key(name.get_ref())) {
+                    let known = known.keys().map(|name| name.as_str());
+                    self.unknown(&name.span(), "hours", name.get_ref(), known);
+                }
+                named.iter().map(|one| one.get_ref().clone()).collect()
+            }
         };
-        let freezes = self.case.freezes.iter().cloned().collect();
-        Around { hours, freezes, history, ..Around::default() }
+        Around {
+            hours,
+            freezes: self.case.freezes.iter().cloned().collect(),
+            history,
+            ..Around::default()
+        }
     }
 
     fn ticket(&mut self) -> Option<Ticket> {

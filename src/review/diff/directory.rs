@@ -1,5 +1,5 @@
 //! What changed in people and hosts beyond who is in which group and what has which tag: whose key is
-//! whose, who is who in a tracker, and how a host is reached.
+//! whose, who is who in a tracker, how a host is reached; and named hours.
 
 use std::collections::BTreeSet;
 
@@ -20,6 +20,18 @@ pub(super) fn changes(old: &Deciding, new: &Deciding) -> Vec<Change> {
                 all.push(Change { what, widens });
             });
         }
+    }
+    let (was, is) = (old.policy.hours(), new.policy.hours());
+    for name in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
+        let change = match (was.get(name), is.get(name)) {
+            (None, _) => "new",
+            (_, None) => "gone",
+            (one, other) if one != other => "are others",
+            _ => continue,
+        };
+        let (name, change) = (name.to_string(), change.to_owned());
+        // Whether they are more than before is not looked for, nor what a policy makes of them.
+        all.push(Change { what: What::Directory { kind: "hours", name, change }, widens: true });
     }
     for host in old.hosts.iter() {
         // By its canonical name alone.

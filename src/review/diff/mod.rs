@@ -62,9 +62,9 @@ pub enum What {
         /// What became of it: `new: 10m certificates ...`, `ttl 10m -> 30m`.
         change: String,
     },
-    /// A person or a host that is another than before.
+    /// A person, a host or named hours that are others than before.
     Directory {
-        /// `person` or `host`.
+        /// `person`, `host` or `hours`.
         kind: &'static str,
         /// Its name.
         name: String,
@@ -274,16 +274,17 @@ fn difference(
 struct Told<'s, 'm> {
     sides: [&'s Side<'m>; 2],
     places: [Places; 2],
-    teams: [Teams; 2],
+    teams: Teams,
 }
 
 impl<'s, 'm> Told<'s, 'm> {
     fn of(before: &'s Side<'m>, after: &'s Side<'m>) -> Self {
         let sides = [before, after];
+        let [old, new] = sides.map(|side| Teams::of(side.moment.deciding.people.iter()));
         Self {
+            teams: new.same(&old),
             sides,
             places: sides.map(|side| Places::of(side.hosts.iter().copied())),
-            teams: sides.map(|side| Teams::of(side.moment.deciding.people.iter())),
         }
     }
 
@@ -302,10 +303,9 @@ impl<'s, 'm> Told<'s, 'm> {
         places: String,
     ) -> Change {
         let lost = how == How::Loses;
-        let ([teams_before, teams_after], [before, after]) = (&self.teams, &self.sides);
-        let teams = if lost { teams_before } else { teams_after };
+        let [before, after] = &self.sides;
         let side = if lost { before } else { after };
-        let who = teams.people(&people);
+        let who = self.teams.people(&people);
         let under = side.statements.get(&by).map_or(Vec::new(), statements::under);
         let widens = how.widens();
         let reached = Reached { how, people, who, login, hosts, places, by, under };

@@ -167,13 +167,8 @@ fn people_and_hosts_change_who_gets_where_too() {
     let host = "[host.db01]\ntags = [\"prod\"]";
     let hosts = with(HOSTS, host, "[host.db01]\ntags = [\"prod\", \"dev\"]");
     let lines = told(POLICY, PEOPLE, &hosts);
-    assert!(
-        lines.contains(
-            &"+ group dev (1), ana  root@db01  by edit-dev  (10m within 8h)  [widens]".to_owned()
-        ) || lines
-            .contains(&"+ ana, bob  root@db01  by edit-dev  (10m within 8h)  [widens]".to_owned()),
-        "{lines:#?}"
-    );
+    let line = "+ ana, bob  root@db01  by edit-dev  (10m within 8h)  [widens]";
+    assert!(lines.iter().any(|one| one == line), "{lines:#?}");
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
     let bob = "email = \"bob@example.com\"\nkeys = []";
     let people = with(
