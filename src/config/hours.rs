@@ -48,7 +48,7 @@ struct Entry {
 }
 
 /// Reads the file.
-pub(super) fn read(file: &Text) -> Result<BTreeMap<HoursName, Hours>, ConfigError> {
+pub(crate) fn read(file: &Text) -> Result<BTreeMap<HoursName, Hours>, ConfigError> {
     let File { hours } = super::parse(&file.path, &file.text)?;
     let shown = file.path.display().to_string();
     let mut problems = Problems::new(&shown, &file.text);

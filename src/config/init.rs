@@ -46,11 +46,20 @@ mod example {
     pub(super) const POLICY: &str = include_str!("../../ca-config/policy.cedar");
     pub(super) const PEOPLE: &str = include_str!("../../ca-config/people.toml");
     pub(super) const HOSTS: &str = include_str!("../../ca-config/hosts.toml");
-    pub(super) const TICKETS: [(&str, &str); 3] = [
-        ("OPS-7.toml", include_str!("../../ca-config/tickets/OPS-7.toml")),
-        ("OPS-8.toml", include_str!("../../ca-config/tickets/OPS-8.toml")),
-        ("OPS-9.toml", include_str!("../../ca-config/tickets/OPS-9.toml")),
+    /// What an empty CA has none of.
+    pub(super) const MORE: [(&str, &str); 6] = [
+        ("hours.toml", include_str!("../../ca-config/hours.toml")),
+        ("rota.toml", include_str!("../../ca-config/rota.toml")),
+        ("cases.toml", include_str!("../../ca-config/cases.toml")),
+        ("tickets/OPS-7.toml", include_str!("../../ca-config/tickets/OPS-7.toml")),
+        ("tickets/OPS-8.toml", include_str!("../../ca-config/tickets/OPS-8.toml")),
+        ("tickets/OPS-9.toml", include_str!("../../ca-config/tickets/OPS-9.toml")),
     ];
+    /// Beside the freezes, which are nobody's file but those of whoever sets one.
+    pub(super) const FREEZES: &str = include_str!("../../ca-config/freezes/README.md");
+    /// What names them in `ca.toml`: comments in an empty CA's.
+    pub(super) const NAMED: [&str; 2] =
+        ["hours = \"hours.toml\"\n", "[[on_call]]\ngroup = \"on-call\"\nrota = \"rota.toml\"\n"];
 }
 
 /// What a new folder holds without the example: nobody, nothing, and a policy that permits nothing.
@@ -86,7 +95,7 @@ pub fn init(init: &Init) -> Result<Made, ConfigError> {
             "is not empty: a CA is made once, in a folder of its own",
         ));
     }
-    for folder in ["", "keys", "state", "state/signer", "tickets"] {
+    for folder in ["", "keys", "state", "state/signer", "tickets", "freezes"] {
         let path = dir.join(folder);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
         made.map_err(|why| ConfigError::in_file(&path, &why.to_string()))?;
@@ -99,17 +108,18 @@ pub fn init(init: &Init) -> Result<Made, ConfigError> {
         (empty::POLICY, empty::PEOPLE, empty::HOSTS)
     };
     for (file, text) in [
-        ("ca.toml", fill(example::CA)),
+        ("ca.toml", fill(&if init.example { example::CA.to_owned() } else { without_example() })),
         ("signer.toml", fill(example::SIGNER)),
         ("policy.cedar", policy.to_owned()),
         ("people.toml", people.to_owned()),
         ("hosts.toml", hosts.to_owned()),
+        ("freezes/README.md", example::FREEZES.to_owned()),
     ] {
         write_new(&dir.join(file), text.as_bytes())?;
     }
     if init.example {
-        for (file, text) in example::TICKETS {
-            write_new(&dir.join("tickets").join(file), text.as_bytes())?;
+        for (file, text) in example::MORE {
+            write_new(&dir.join(file), text.as_bytes())?;
         }
     }
 
@@ -160,6 +170,14 @@ pub fn init(init: &Init) -> Result<Made, ConfigError> {
     Ok(Made { ca, emergency_passphrase })
 }
 
+/// The example's `ca.toml` where none of its further files are: what names them is a comment.
+fn without_example() -> String {
+    let comment = |lines: &str| lines.lines().map(|line| format!("# {line}\n")).collect::<String>();
+    example::NAMED
+        .iter()
+        .fold(example::CA.to_owned(), |text, lines| text.replace(lines, &comment(lines)))
+}
+
 pub(super) fn new_key(comment: &str) -> Result<PrivateKey, ConfigError> {
     let mut key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)
         .map_err(|why| ConfigError::new(why.to_string()))?;
@@ -201,4 +219,28 @@ fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ConfigError> {
         file.sync_all()
     });
     written.map_err(|why| ConfigError::in_file(path, &why.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_ca_names_no_file_of_the_examples() {
+        for lines in example::NAMED {
+            assert_eq!(example::CA.matches(lines).count(), 1, "{lines}");
+        }
+        let text = without_example();
+        for (file, _) in example::MORE.iter().filter(|(file, _)| !file.contains('/')) {
+            let naming = text.lines().filter(|line| line.contains(&format!("\"{file}\"")));
+            assert!(
+                naming.clone().all(|line| line.starts_with("# ")),
+                "{:?}",
+                naming.collect::<Vec<_>>()
+            );
+        }
+        assert!(
+            text.contains("\n# hours = \"hours.toml\"\n") && text.contains("\n# [[on_call]]\n")
+        );
+    }
 }

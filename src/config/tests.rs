@@ -12,10 +12,15 @@ use crate::ledger::tree::Hash;
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEZXqNf1eopaoh+SMki/+0BYhYGn3+Ck0Rx+Y7UH4wie";
 
+/// The example's `ca.toml`, without hours.
+fn config() -> String {
+    include_str!("../../ca-config/ca.toml").replace("\nhours = ", "\n# hours = ")
+}
+
 /// A folder with the example's `ca.toml` and the smallest files that decide.
 fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    put(dir.path(), "ca.toml", include_str!("../../ca-config/ca.toml"));
+    put(dir.path(), "ca.toml", &config());
     put(dir.path(), "policy.cedar", "");
     put(dir.path(), "people.toml", "groups = [\"sre\"]\n");
     put(dir.path(), "hosts.toml", "[host.hop01]\naccounts = [\"jump\"]\n");
@@ -175,8 +180,7 @@ fn with_sums_only_what_they_list_decides() {
         };
         names.iter().map(line).collect()
     };
-    let config = include_str!("../../ca-config/ca.toml");
-    let config = config.replace("[files]\n", "[files]\nsums = \"SHA256SUMS\"\n");
+    let config = config().replace("[files]\n", "[files]\nsums = \"SHA256SUMS\"\n");
     put(at, "ca.toml", &config);
     wrong(at, &["SHA256SUMS: No such file"]);
     let all = ["./policy.cedar", "people.toml", "hosts.toml", "ca.toml"];

@@ -69,6 +69,22 @@ pending = ["new", "done"]
     assert_eq!(one.states.pending, ["new", "done"]);
 }
 
+/// A preset says how comments are written. Whoever takes one for reading does not write to tickets.
+#[test]
+fn comments_are_written_only_where_ca_toml_says_so() {
+    let text = "[[tracker]]\nname = \"rt\"\nkind = \"http\"\npreset = \"rt-5\"\nids = [\"RT-{number}\"]\n\
+                base = \"https://rt.example\"\n[tracker.search]\nform = \"RT-{id}\"\n";
+    let silent = http(text);
+    assert_eq!(silent.write, None);
+    // A search is merged like the rest: the form is a site's, the request is not.
+    let search = silent.search.unwrap();
+    assert_eq!((search.form.as_str(), search.ids.as_str()), ("RT-{id}", "/items/*/id"));
+    let write = http(&format!("{text}[tracker.write]\n")).write.unwrap();
+    assert_eq!(write.says.unwrap().has, "Comments added");
+    let on = http(&format!("{text}[tracker.write]\non = [\"end\"]\n")).write.unwrap().on;
+    assert_eq!(on.len(), 1);
+}
+
 #[test]
 fn every_preset_is_whole_but_for_what_only_a_site_knows() {
     for (name, text) in PRESETS {

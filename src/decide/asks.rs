@@ -33,6 +33,12 @@ pub(super) enum Asks {
         /// Whether it is the hosts.
         hosts: bool,
     },
+    /// That the ticket has this priority.
+    Priority(String),
+    /// That a freeze of this name stands over the account.
+    Freeze(String),
+    /// That the connection comes from one of these networks.
+    Source(Vec<String>),
     /// Anything else.
     Other,
 }
@@ -42,6 +48,9 @@ impl Asks {
     pub(super) fn of(expr: &Expr) -> Self {
         if let Some(names) = hours(expr) {
             return Asks::Hours { names, within: true };
+        }
+        if let Some(networks) = networks(expr) {
+            return Asks::Source(networks);
         }
         match expr {
             Expr::UnaryOp { op: UnaryOp::Not, expr } if is(expr, &["frozen"]) => Asks::NotFrozen,
@@ -70,6 +79,12 @@ impl Asks {
             Expr::GetAttr { .. } if is_of_ticket(expr, "mine") => Asks::Mine,
             Expr::GetAttr { .. } if is_of_ticket(expr, "covers") => Asks::Covers,
             Expr::BinaryOp { op: BinaryOp::Eq, left, right } => equality(left, right),
+            Expr::BinaryOp { op: BinaryOp::Contains, left, right } if is(left, &["freezes"]) => {
+                match right.as_ref() {
+                    Expr::Literal(Literal::String(name)) => Asks::Freeze(name.to_string()),
+                    _ => Asks::Other,
+                }
+            }
             Expr::BinaryOp { op: BinaryOp::NotEq, left, right } => match state_word(left, right) {
                 Some(word) => Asks::State(format!("not {word}")),
                 None => Asks::Other,
@@ -152,6 +167,8 @@ fn equality(left: &Expr, right: &Expr) -> Asks {
         |a: &dyn Fn(&Expr) -> bool, b: &Expr| (a(left) && right == b) || (a(right) && left == b);
     if let Some(word) = state_word(left, right) {
         Asks::State(word.to_owned())
+    } else if let Some(word) = word(left, right, "priority") {
+        Asks::Priority(word.to_owned())
     } else if are(&|side| is_of_ticket(side, "mine"), YES)
         || are(&|side| is_of_ticket(side, "assignee"), WHO)
     {
@@ -167,12 +184,34 @@ fn equality(left: &Expr, right: &Expr) -> Asks {
     }
 }
 
+/// The networks in `context.source.isInRange(ip("203.0.113.0/24"))`, and in several of them with `||`.
+fn networks(expr: &Expr) -> Option<Vec<String>> {
+    match expr {
+        Expr::BinaryOp { op: BinaryOp::IsInRange, left, right } if is(left, &["source"]) => {
+            let Expr::UnaryOp { op: UnaryOp::Ip, expr } = right.as_ref() else { return None };
+            let Expr::Literal(Literal::String(network)) = expr.as_ref() else { return None };
+            Some(vec![network.to_string()])
+        }
+        Expr::BinaryOp { op: BinaryOp::Or, left, right } => {
+            let mut all = networks(left)?;
+            all.extend(networks(right)?);
+            Some(all)
+        }
+        _ => None,
+    }
+}
+
 /// The word that a comparison holds against the ticket's state.
 pub(super) fn state_word<'e>(left: &'e Expr, right: &'e Expr) -> Option<&'e str> {
+    word(left, right, "state")
+}
+
+/// The word that a comparison holds against something of the ticket's.
+fn word<'e>(left: &'e Expr, right: &'e Expr, field: &str) -> Option<&'e str> {
     match (left, right) {
         (Expr::Literal(Literal::String(word)), side)
         | (side, Expr::Literal(Literal::String(word)))
-            if is_of_ticket(side, "state") =>
+            if is_of_ticket(side, field) =>
         {
             Some(word)
         }
@@ -252,7 +291,16 @@ mod tests {
             ("when { context.history.recent_hosts < context.ttl }", Asks::Other),
             ("unless { context.ticket.mine }", Asks::Other),
             ("when { context.ticket.state == context.ticket.id }", Asks::Other),
-            ("when { context.ticket.priority == \"high\" }", Asks::Other),
+            ("when { context.ticket.priority == \"high\" }", Asks::Priority("high".to_owned())),
+            (
+                "when { context.freezes.contains(\"incident\") }",
+                Asks::Freeze("incident".to_owned()),
+            ),
+            (
+                "when { context.source.isInRange(ip(\"10.0.0.0/8\")) || context.source.isInRange(ip(\"::1\")) }",
+                Asks::Source(vec!["10.0.0.0/8".to_owned(), "::1".to_owned()]),
+            ),
+            ("unless { context.source.isInRange(ip(\"10.0.0.0/8\")) }", Asks::Other),
         ] {
             let all = split(clause);
             assert_eq!(all.iter().map(|one| &one.asks).collect::<Vec<_>>(), [&asks], "{clause}");

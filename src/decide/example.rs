@@ -1,20 +1,26 @@
-//! The team of `ca-config/` for the tests: ana, bob, vera and deploy-bot, their hosts and tickets.
+//! The team of `ca-config/` for the tests: ana and bob, vera and the programs, those on call, their hosts and
+//! tickets.
 
 use std::collections::BTreeSet;
 
-use super::facts::{Account, Around, Facts, Person, Ticket, TicketState};
+use super::facts::{Account, Around, Facts, History, Person, Ticket, TicketState};
 use super::{Decision, Grant, Policy, Reason, Refusal, World, decide};
 use crate::certificate::time::{Span, UnixTime};
+use crate::config::snapshot::Text;
 
 /// The policy that is shipped as the example.
 pub(super) const POLICY: &str = include_str!("../../ca-config/policy.cedar");
 
 /// Name, whether a service, groups.
-const PEOPLE: [(&str, bool, &[&str]); 4] = [
+const PEOPLE: [(&str, bool, &[&str]); 8] = [
     ("ana", false, &["sre"]),
     ("bob", false, &["dev"]),
     ("vera", false, &["vendor"]),
     ("deploy-bot", true, &["bots"]),
+    ("cleo", false, &["sre", "breakglass"]),
+    ("dan", false, &["dev", "breakglass"]),
+    ("iris", false, &["auditors"]),
+    ("triage", true, &["agents"]),
 ];
 
 /// Name, tags, accounts.
@@ -34,8 +40,11 @@ pub(super) fn world() -> World {
         names.insert(name.parse().unwrap());
         world.groups.extend(groups.iter().map(|group| group.parse().unwrap()));
     }
-    // Nobody is in it, and `people.toml` lists it.
-    world.groups.insert("auditors".parse().unwrap());
+    // Whose shift it is, the rota says.
+    world.groups.insert("on-call".parse().unwrap());
+    let hours = include_str!("../../ca-config/hours.toml").to_owned();
+    let hours = Text { path: "hours.toml".into(), name: "hours.toml".to_owned(), text: hours };
+    world.hours = crate::config::hours::read(&hours).unwrap();
     for (host, tags, logins) in HOSTS {
         world.hosts.insert(host.parse().unwrap());
         world.tags.extend(tags.iter().map(|tag| tag.parse().unwrap()));
@@ -58,7 +67,7 @@ pub(super) fn load(text: &str) -> Policy {
     }
 }
 
-/// What this person asks for, without a ticket; somebody unknown is in no group, an unknown host
+/// What this person asks for, without a ticket, in office hours, of an account that was theirs yesterday; somebody unknown is in no group, an unknown host
 /// has no tag.
 pub(super) fn facts(person: &str, account: &str) -> Facts {
     let (login, host) = account.split_once('@').unwrap();
@@ -90,7 +99,11 @@ pub(super) fn facts(person: &str, account: &str) -> Facts {
         offer: None,
         deliveries: Vec::new(),
         within: None,
-        around: Around::default(),
+        around: Around {
+            hours: names(&["office"]),
+            history: History { last_days: Some(1), ..History::default() },
+            ..Around::default()
+        },
     }
 }
 
@@ -140,6 +153,12 @@ pub(super) fn refusal(policy: &Policy, facts: &Facts) -> Refusal {
         Decision::Refused(refusal) => refusal,
         other => panic!("{other:?}"),
     }
+}
+
+/// A reason that says something.
+pub(super) fn because(mut facts: Facts) -> Facts {
+    facts.reason = Some("the disk of db01 is full".parse().unwrap());
+    facts
 }
 
 /// Facts with a ticket that was changed in one way.

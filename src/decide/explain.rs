@@ -21,6 +21,9 @@ use crate::certificate::time::UnixTime;
 /// The most reasons that are told: a person reads the first, and a policy may have hundreds.
 const MOST_REASONS: usize = 5;
 
+/// The most hours that follow one another until it is said that they never end.
+const MOST_HOURS: usize = 32;
+
 /// An offer that would have permitted the request in other circumstances.
 struct Miss<'p> {
     offer: &'p Offer,
@@ -204,6 +207,16 @@ pub(super) fn reason(
             freezes: facts.around.freezes.clone(),
             why: None,
         },
+        (Asks::Priority(needs), Some(Ticket { id, priority: Some(has), .. })) => {
+            let (id, has, needs) = (id.clone(), has.clone(), needs.clone());
+            Reason::TicketPriority { id, has, needs, offer }
+        }
+        (Asks::Freeze(name), _) => {
+            Reason::FreezeMissing { offer, host: facts.account.host.clone(), freeze: name.clone() }
+        }
+        (Asks::Source(networks), _) => {
+            Reason::Elsewhere { offer, source: facts.source, networks: networks.clone() }
+        }
         (Asks::Hours { names, within }, _) => {
             hours(policy, offer, names, *within, facts.now).unwrap_or_else(other)
         }
@@ -217,7 +230,13 @@ pub(super) fn reason(
             condition: conjunct.text.clone(),
         },
         (
-            Asks::Ticket | Asks::State(_) | Asks::Mine | Asks::Covers | Asks::Window | Asks::Other,
+            Asks::Ticket
+            | Asks::State(_)
+            | Asks::Mine
+            | Asks::Covers
+            | Asks::Window
+            | Asks::Priority(_)
+            | Asks::Other,
             _,
         ) => other(),
     }
@@ -269,17 +288,33 @@ fn hours(
         let word = if name.ends_with("hours") { "" } else { " hours" };
         format!("{name}{word} ({hours})")
     };
-    let next = |(_, hours): &(&str, &Hours)| {
-        let at = if within { hours.begins(now) } else { hours.ends(now) }?;
-        Some((at, format!("{} {}", hours.shown(at), hours.zone_name)))
+    let shown = |at, hours: &Hours| (at, format!("{} {}", hours.shown(at), hours.zone_name));
+    let again = match within {
+        true => all.iter().filter_map(|(_, hours)| Some(shown(hours.begins(now)?, hours))).min(),
+        false => after(policy, names, now).map(|(at, hours)| shown(at, hours)),
     };
     Some(Reason::Hours {
         offer,
         hours: all.iter().map(called).collect::<Vec<_>>().join(" or "),
         within,
         clock: first.shown(now),
-        again: all.iter().filter_map(next).min(),
+        again,
     })
+}
+
+/// When the last of these hours is over that follow one another from this moment on; none where that takes
+/// ever so long.
+fn after<'p>(policy: &'p Policy, names: &[String], now: UnixTime) -> Option<(UnixTime, &'p Hours)> {
+    let all: Vec<&Hours> =
+        names.iter().filter_map(|name| policy.hours.get(&name.parse().ok()?)).collect();
+    let (mut at, mut last) = (now, *all.first()?);
+    for _ in 0..MOST_HOURS {
+        match all.iter().find(|hours| hours.contains(at)) {
+            Some(hours) => (at, last) = (hours.ends(at)?, hours),
+            None => return Some((at, last)),
+        }
+    }
+    None
 }
 
 /// The accounts on the host that the person could have, now or with the right ticket.

@@ -34,13 +34,11 @@ pub(super) fn forbidden(
         (Some(Reason::Frozen { host, freezes, by, .. }), why) => {
             Reason::Frozen { host, freezes, by, why }
         }
-        (Some(because @ (Reason::Hours { .. } | Reason::TicketWindow { .. })), why @ Some(_)) => {
+        // Its own words say why, and what it found what to do.
+        (Some(because), why) => {
             Reason::Found { policy: id.clone(), why, because: Box::new(because) }
         }
-        (_, Some(why)) => plain(Some(why)),
-        (Some(because), None) => {
-            Reason::Found { policy: id.clone(), why: None, because: Box::new(because) }
-        }
+        (None, why @ Some(_)) => plain(why),
         (None, None) => {
             // The one that has a value to show, or else one that is not about who asks for what.
             let measured = |one: &&Conjunct| one.had(request, asked.entities()).is_some();

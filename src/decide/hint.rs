@@ -53,8 +53,16 @@ impl Reason {
             Self::TicketLacks { field, .. } => {
                 format!("set its {} in {tracker}, or name another ticket", Safe(field))
             }
+            Self::TicketPriority { needs, .. } => {
+                format!("set it to {} in {tracker} if it is, or name another ticket", Safe(needs))
+            }
+            Self::FreezeMissing { freeze, .. } => format!(
+                "if it is so, have it set by whoever may: ssh ca freeze {} --reason TEXT",
+                Safe(freeze)
+            ),
+            Self::Elsewhere { .. } => "ask again from there".to_owned(),
             Self::ReasonMissing { .. } => {
-                format!("say why: ssh ca request {login}@{host} --reason TEXT")
+                format!("say why: ssh ca {login}@{host}{ticket} --reason \"'WHAT AND WHY'\"")
             }
             Self::ReasonEmpty { .. } => format!(
                 "say what is to be done and why: ssh ca {login}@{host}{ticket} --reason \"'swap the disk \
@@ -70,8 +78,8 @@ impl Reason {
             Self::Hours { again: None, offer, .. } => {
                 format!("that does not come again within a year; ask those who keep policy {offer}")
             }
-            Self::Frozen { by, .. } => {
-                format!("wait until it is lifted, or ask those who keep policy {by}")
+            Self::Frozen { .. } => {
+                "wait until it is lifted; ssh ca freezes says who set it and why".to_owned()
             }
             Self::HadRecently { offer, .. } => format!(
                 "what you were given counts for an hour: go on with what you have, or ask those who keep \

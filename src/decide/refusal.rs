@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use super::facts::{TicketState, Window};
 use super::terms::Delivery;
@@ -104,6 +105,35 @@ pub enum Reason {
         field: String,
         /// The offer.
         offer: OfferId,
+    },
+    /// The ticket has another priority.
+    TicketPriority {
+        /// The ticket.
+        id: TicketId,
+        /// Its priority in the tracker's own word. It may hold foreign text.
+        has: String,
+        /// The one that is needed.
+        needs: String,
+        /// The offer.
+        offer: OfferId,
+    },
+    /// The offer is for the time of a freeze, and it does not stand.
+    FreezeMissing {
+        /// The offer.
+        offer: OfferId,
+        /// The host.
+        host: HostName,
+        /// The freeze's name.
+        freeze: String,
+    },
+    /// The offer is for other networks than the one that was asked from.
+    Elsewhere {
+        /// The offer.
+        offer: OfferId,
+        /// Where the connection comes from.
+        source: IpAddr,
+        /// The networks it is for.
+        networks: Vec<String>,
     },
     /// The offer needs a reason in words, and none was given.
     ReasonMissing {
@@ -274,6 +304,15 @@ impl fmt::Display for Reason {
             Self::TicketLacks { id, field, offer } => {
                 write!(f, "ticket {id} has no {}, offer {offer} asks for it", Safe(field))
             }
+            Self::TicketPriority { needs, offer, .. } => {
+                write!(f, "{}, offer {offer} needs {}", self.found(), Safe(needs))
+            }
+            Self::FreezeMissing { offer, .. } => {
+                write!(f, "{}, offer {offer} is for that time", self.found())
+            }
+            Self::Elsewhere { offer, networks, .. } => {
+                write!(f, "{}, offer {offer} is for {}", self.found(), networks.join(" and "))
+            }
             Self::ReasonMissing { offer } => {
                 write!(f, "no reason was given, offer {offer} needs one")
             }
@@ -328,6 +367,13 @@ impl Reason {
         match self {
             Self::TicketMissing { .. } => "no ticket was given".to_owned(),
             Self::TicketLacks { id, field, .. } => format!("ticket {id} has no {}", Safe(field)),
+            Self::TicketPriority { id, has, .. } => {
+                format!("ticket {id} has the priority {}", Safe(has))
+            }
+            Self::FreezeMissing { host, freeze, .. } => {
+                format!("no freeze called {} stands over {host}", Safe(freeze))
+            }
+            Self::Elsewhere { source, .. } => format!("you ask from {}", source.to_canonical()),
             Self::ReasonMissing { .. } => "no reason was given".to_owned(),
             Self::ReasonEmpty { said, .. } => format!("\"{}\" says nothing", Safe(said)),
             Self::TicketWindow { id, window, now } if *now < window.from => {
@@ -381,6 +427,9 @@ impl Reason {
             Self::TicketNotMine { .. } => "ticket-not-mine",
             Self::TicketDoesNotCover { .. } => "ticket-does-not-cover",
             Self::TicketLacks { .. } => "ticket-lacks",
+            Self::TicketPriority { .. } => "ticket-priority",
+            Self::FreezeMissing { .. } => "freeze-missing",
+            Self::Elsewhere { .. } => "elsewhere",
             Self::ReasonMissing { .. } => "reason-missing",
             Self::ReasonEmpty { .. } => "reason-empty",
             Self::TicketWindow { .. } => "ticket-window",

@@ -101,7 +101,7 @@ fn every_reason_has_a_sentence_a_name_and_a_next_step() {
             Reason::ReasonMissing { offer: offer() },
             "reason-missing",
             "no reason was given, offer root-prod needs one",
-            "say why: ssh ca request root@web01 --reason TEXT",
+            "say why: ssh ca root@web01 OPS-7 --reason \"'WHAT AND WHY'\"",
         ),
         (
             Reason::Delivery { offer: offer(), only: Delivery::OwnKey },

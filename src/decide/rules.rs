@@ -184,7 +184,7 @@ fn conditions_without_a_sentence_of_their_own_say_what_was_found() {
         ("context.ttl <= 5", "offer a needs context.ttl <= 5, had 10 (at most 5m)"),
         (
             "context.source.isInRange(ip(\"10.0.0.0/8\"))",
-            "offer a needs context.source.isInRange(ip(\"10.0.0.0/8\")), had 203.0.113.9",
+            "you ask from 203.0.113.9, offer a is for 10.0.0.0/8",
         ),
         (
             "!context.source.isInRange(ip(\"203.0.113.0/24\"))",

@@ -16,6 +16,7 @@ use super::split::{self, Conjunct};
 use super::terms::Terms;
 use super::{Decision, Judged, PolicyFault, decide, judge};
 use crate::certificate::names::{HostName, Login, OfferId, TagName};
+use crate::certificate::safe::Safe;
 use crate::certificate::time::Span;
 
 /// What an offer is sorted by: how it stands, how much it lacks, and the longest life first.
@@ -328,6 +329,14 @@ pub(super) fn needs(offer: &Offer) -> Vec<String> {
             Asks::Hours { names, within } => {
                 let word = if *within { "" } else { "not " };
                 needs.push(format!("{word}{} hours", names.join(" or ")));
+            }
+            Asks::Priority(priority) => {
+                ticket.retain(|one| one != "has a priority");
+                ticket.push(format!("has the priority {}", Safe(priority)));
+            }
+            Asks::Freeze(name) => needs.push(format!("a freeze called {} over it", Safe(name))),
+            Asks::Source(networks) => {
+                needs.push(format!("that one asks from {}", networks.join(" or ")))
             }
             Asks::Recent { .. } | Asks::Other => needs.push(part.text.clone()),
         }

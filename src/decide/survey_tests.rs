@@ -28,6 +28,7 @@ fn every_condition_that_failed_is_told_not_only_the_first() {
             "ticket OPS-7 is assigned to nobody you are mapped to",
             "ticket OPS-7 has no priority, offer root-prod asks for it",
             "offer root-prod needs context.ticket.priority == \"high\"",
+            "no reason was given, offer root-prod needs one",
         ]
     );
     assert_eq!(told.longest, Some((span("5m"), span("30m"))));
@@ -39,7 +40,7 @@ fn every_condition_that_failed_is_told_not_only_the_first() {
     // Without a ticket the forbid comes first, then what the ticket would have to be.
     let told = survey(&policy, &facts("ana", "root@web01")).unwrap();
     let Stands::Missed(reasons) = stands(&told, "root-prod") else { panic!("{told:?}") };
-    assert_eq!(reasons.len(), 6, "{reasons:?}");
+    assert_eq!(reasons.len(), 7, "{reasons:?}");
     assert!(reasons[0].to_string().starts_with("policy guard-root forbids it"));
     assert_eq!(reasons[1].to_string(), "no ticket was given, offer root-prod needs one");
 }
@@ -97,7 +98,7 @@ fn the_catalog_is_what_one_could_have_in_some_circumstances() {
     assert_eq!(
         of("bob"),
         [
-            "deploy-prod: deploy@web01 deploy@web02 [a ticket that is open, is yours and names the host or none]",
+            "deploy-prod: deploy@web01 deploy@web02 [a ticket that is open, is yours, names the host or none and is in its window]",
             "edit-dev: dev@dev01 []",
             "hop: jump@hop01 []",
             "logs-prod: logs@web01 logs@web02 logs@db01 []",
@@ -109,7 +110,13 @@ fn the_catalog_is_what_one_could_have_in_some_circumstances() {
             .any(|line| line.starts_with("root-prod: root@web01 root@web02 root@db01 ["))
     );
     // An offer for one account; a forbid without circumstances takes the vendor's others away.
-    assert_eq!(of("vera"), ["vendor-dev01: dev@dev01 [a ticket that is open and is yours]"]);
+    assert_eq!(
+        of("vera"),
+        [
+            "vendor-dev01: dev@dev01 [a ticket that is open, is yours, names the host or none and is in its window; that \
+          one asks from 203.0.113.0/24 or 2001:db8:113::/48]"
+        ]
+    );
     assert_eq!(of("deploy-bot"), ["bot-deploy: deploy@web01 deploy@web02 []"]);
     assert_eq!(of("mallory"), [""; 0]);
 }

@@ -6,7 +6,7 @@ use cedar_policy::{Entities, Entity, Schema};
 
 use super::cedar::{Asked, Words};
 use super::example::{facts, load, policy, ticket};
-use super::facts::{Facts, TicketState};
+use super::facts::{Facts, TicketState, Window};
 use super::*;
 
 /// A small generator of numbers (xorshift), the same ones on every run.
@@ -26,7 +26,8 @@ impl Numbers {
 
     /// Any request of the example's world, or a little beyond it.
     fn facts(&mut self) -> Facts {
-        let person = self.one(&["ana", "bob", "vera", "deploy-bot", "mallory"]);
+        let person =
+            self.one(&["ana", "bob", "vera", "deploy-bot", "mallory", "cleo", "dan", "triage"]);
         let login = self.one(&["deploy", "logs", "root", "dev", "jump", "admin"]);
         let host = self.one(&["web01", "web02", "db01", "dev01", "hop01", "web09"]);
         let mut facts = facts(person, &format!("{login}@{host}"));
@@ -46,11 +47,32 @@ impl Numbers {
                 _ => BTreeSet::from([facts.account.host.clone()]),
             };
             ticket.labels = BTreeSet::from(["\") || true".to_owned(), String::new()]);
+            ticket.labels.extend((self.below(4) == 0).then(|| "release".to_owned()));
+            if self.below(3) == 0 {
+                // It is on, or it begins in a minute.
+                let from = facts.now.plus(Span::secs(60 * self.one(&[0, 1])));
+                ticket.window = Some(Window { from, until: from.plus(Span::secs(3600)) });
+            }
             facts.ticket = Some(ticket);
         }
         if self.below(3) == 0 {
             facts.reason = Some("\"; permit (principal, action, resource); //".parse().unwrap());
         }
+        let hours =
+            self.one(&[&["office"][..], &["night"], &["weekend"], &["night", "weekend"], &[]]);
+        facts.around.hours = hours.iter().map(|name| name.parse().unwrap()).collect();
+        let freeze = self.one(&[None, None, Some("black-friday"), Some("incident")]);
+        facts.around.freezes = freeze.into_iter().map(|name| name.parse().unwrap()).collect();
+        let history = &mut facts.around.history;
+        history.last_days = self.one(&[None, Some(0), Some(400)]);
+        history.recent = self.one(&[0, 29, 30]);
+        history.recent_hosts = self.one(&[0, 20, 21]);
+        if ["cleo", "dan"].contains(&person) && self.below(2) == 0 {
+            let ends = facts.now.plus(Span::secs(7200));
+            facts.person.shifts.insert("on-call".parse().unwrap(), ends);
+        }
+        facts.source =
+            self.one(&["203.0.113.9", "2001:db8:113::1", "198.51.100.7"]).parse().unwrap();
         let durations =
             [None, Some(Span::secs(60)), Some(Span::secs(600)), Some(Span::secs(86_400))];
         (facts.ttl, facts.period) = (self.one(&durations), self.one(&durations));
@@ -62,26 +84,67 @@ impl Numbers {
 fn expected(facts: &Facts) -> Option<&'static str> {
     let person = facts.person.name.as_str();
     let (login, host) = (facts.account.login.as_str(), facts.account.host.as_str());
+    let around = &facts.around;
+    let is_in = |hours: &str| around.hours.iter().any(|name| name.as_str() == hours);
+    let frozen = |by: &str| around.freezes.iter().any(|name| name.as_str() == by);
     let prod = ["web01", "web02", "db01"].contains(&host);
-    let team = ["ana", "bob"].contains(&person);
+    let (sre, dev) = (["ana", "cleo"].contains(&person), ["bob", "dan"].contains(&person));
+    let (team, service) = (sre || dev, facts.person.service);
     let ticket = facts.ticket.as_ref();
-    let own = ticket.is_some_and(|t| {
-        t.state == TicketState::Open
-            && t.assignee.as_ref().is_some_and(|name| name.as_str() == person)
-    });
+    let open = ticket.is_some_and(|t| t.state == TicketState::Open);
+    let own = open
+        && ticket.is_some_and(|t| t.assignee.as_ref().is_some_and(|name| name.as_str() == person));
     let covers =
         ticket.is_some_and(|t| t.hosts.is_empty() || t.hosts.contains(&facts.account.host));
+    let on = ticket.is_some_and(|t| t.window.is_none_or(|window| window.from <= facts.now));
     let high = ticket.is_some_and(|t| t.priority.as_deref() == Some("high"));
-    match (login, host) {
-        ("logs", _) if prod && team => Some("logs-prod"),
-        ("deploy", _) if prod && team && own && covers => Some("deploy-prod"),
-        ("deploy", _) if prod && person == "deploy-bot" => Some("bot-deploy"),
-        ("root", _) if prod && person == "ana" && own && covers && high => Some("root-prod"),
-        ("jump", "hop01") if team => Some("hop"),
-        (_, "dev01") if team => Some("edit-dev"),
-        ("dev", "dev01") if person == "vera" && own => Some("vendor-dev01"),
-        _ => None,
-    }
+    let release = ticket.is_some_and(|t| t.labels.contains("release"));
+    let why = facts.reason.is_some();
+
+    let many = !service && prod && around.history.recent_hosts > 20;
+    let late = !service && !is_in("office") && !high && !release;
+    let new = !service && around.history.last_days.is_none() && !why && !release;
+    let stopped = !around.freezes.is_empty() && !high;
+    let change = login == "deploy" && prod && !stopped;
+    let root = login == "root" && prod;
+    let offers = [
+        (
+            "agent-logs",
+            300,
+            login == "logs"
+                && prod
+                && person == "triage"
+                && around.history.recent < 30
+                && !is_in("night")
+                && !is_in("weekend"),
+        ),
+        ("bot-deploy", 120, change && person == "deploy-bot"),
+        (
+            "break-glass",
+            120,
+            root && ["cleo", "dan"].contains(&person) && frozen("incident") && why,
+        ),
+        ("deploy-prod", 600, change && team && own && covers && on && !late && !new),
+        ("edit-dev", 600, host == "dev01" && team),
+        ("hop", 600, login == "jump" && host == "hop01" && team),
+        ("logs-prod", 900, login == "logs" && prod && team),
+        ("root-on-call", 300, root && !facts.person.shifts.is_empty() && open && covers),
+        ("root-prod", 300, root && sre && own && covers && high && why),
+        (
+            "vendor-dev01",
+            900,
+            (login, host, person) == ("dev", "dev01", "vera")
+                && own
+                && covers
+                && on
+                && facts.source.to_string() != "198.51.100.7",
+        ),
+    ];
+    // The longest certificate, then the first name.
+    let most = [facts.ttl, facts.period].into_iter().flatten().map(Span::as_secs).min();
+    let given = |ttl: u64| ttl.min(most.unwrap_or(ttl));
+    let permitted = offers.into_iter().filter(|(.., permits)| *permits && !many);
+    permitted.min_by_key(|(name, ttl, _)| (Reverse(given(*ttl)), *name)).map(|(name, ..)| name)
 }
 
 #[test]
@@ -89,7 +152,7 @@ fn only_what_the_example_says_is_granted() {
     let policy = policy();
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let mut granted = BTreeSet::new();
-    for _ in 0..1500 {
+    for _ in 0..6000 {
         let asked = numbers.facts();
         let got = match decide(&policy, &asked) {
             Decision::Granted(grant) => {

@@ -1,6 +1,6 @@
 //! The decisions of the example's policy: who gets what, and the reason of each no.
 
-use super::example::{facts, load, policy, refusal, said, with};
+use super::example::{because, facts, load, policy, refusal, said, with};
 use super::facts::{Ticket, TicketState};
 use super::{Decision, Reason, decide};
 
@@ -12,6 +12,15 @@ fn who_gets_what_at_once_in_the_example() {
         ("bob", "logs@db01", "granted by logs-prod"),
         ("ana", "dev@dev01", "granted by edit-dev"),
         ("bob", "jump@hop01", "granted by hop"),
+        ("triage", "logs@db01", "granted by agent-logs"),
+        (
+            "cleo",
+            "root@web01",
+            "no freeze called incident stands over web01, offer break-glass is for that time; \
+          policy guard-root forbids it: root on production takes a person, a ticket and certificates of 10 minutes \
+          at most; no ticket was given, offer root-prod needs one",
+        ),
+        ("iris", "logs@web01", "no offer lets iris log in as logs on web01"),
         ("deploy-bot", "deploy@web01", "granted by bot-deploy"),
         ("ana", "deploy@web01", "no ticket was given, offer deploy-prod needs one"),
         ("vera", "dev@dev01", "no ticket was given, offer vendor-dev01 needs one"),
@@ -38,7 +47,8 @@ fn a_ticket_opens_what_it_is_for_and_nothing_else() {
             with("bob", "deploy@web01", |t| t.hosts.extend(["web01".parse().unwrap()])),
             "granted by deploy-prod",
         ),
-        (with("ana", "root@db01", urgent), "granted by root-prod"),
+        (because(with("ana", "root@db01", urgent)), "granted by root-prod"),
+        (with("ana", "root@db01", urgent), "no reason was given, offer root-prod needs one"),
         (with("vera", "dev@dev01", |_| {}), "granted by vendor-dev01"),
         // bob is no site reliability engineer, however urgent his ticket.
         (with("bob", "root@db01", urgent), "no offer lets bob log in as root on db01"),
@@ -57,7 +67,7 @@ fn a_ticket_opens_what_it_is_for_and_nothing_else() {
         ),
         (
             with("ana", "root@db01", |t| t.priority = Some("low".to_owned())),
-            "offer root-prod needs context.ticket.priority == \"high\", had \"low\"",
+            "ticket OPS-7 has the priority low, offer root-prod needs high",
         ),
         (
             with("ana", "root@db01", |_| {}),

@@ -26,7 +26,8 @@ fn check_certificate(ca: &Ca, certificate: &Path, more: &[&str]) -> crate::proce
 #[test]
 fn an_independent_checker_accepts_the_certificate_and_no_flipped_bit_of_it() {
     let ca = Ca::start();
-    for words in [&["deploy@web01", "OPS-7"][..], &["logs@web01"], &["root@db01", "OPS-8"]] {
+    let root = ["root@db01", "OPS-8", "--reason", "'the disk of db01 is full'"];
+    for words in [&["deploy@web01", "OPS-7"][..], &["logs@web01"], &root] {
         let certificate = ca.certificate("ana", words);
         let said = check_certificate(&ca, &certificate, &["--flip-all", "--flip-proof"]);
         assert_eq!(said.code, 0, "{said:?}");

@@ -26,7 +26,7 @@ fn a_dry_run_says_what_decides_and_what_each_other_offer_misses() {
     for line in [
         "ana would be refused root@web01\n",
         "  misses: ticket OPS-9 is resolved, needs open\n",
-        "  misses: offer root-prod needs context.ticket.priority == \"high\", had \"normal\"\n",
+        "  misses: ticket OPS-9 has the priority normal, offer root-prod needs high\n",
         "at most: 5m certificates, grants of 30m\n",
     ] {
         assert!(said.contains(line), "{line}: {said}");
@@ -72,7 +72,7 @@ fn the_catalog_shows_what_one_could_ask_for_and_what_it_takes() {
     assert_eq!(said.code, 0, "{said:?}");
     for line in [
         "deploy-prod, 10m within 1h: deploy to production for a ticket of one's own\n",
-        "  needs a ticket that is open, is yours and names the host or none\n",
+        "  needs a ticket that is open, is yours, names the host or none and is in its window\n",
         "  deploy on web01, web02\n",
         "  jump on hop01\n",
         "  logs on db01, web01, web02\n",

@@ -10,7 +10,11 @@ use crate::ca::Ca;
 use crate::process::{Daemon, LONG, Said, python, repository, run};
 
 /// What the clients ask for, in turn.
-const ASKED: [&[&str]; 3] = [&["deploy@web01", "OPS-7"], &["logs@web01"], &["root@db01", "OPS-8"]];
+const ASKED: [&[&str]; 3] = [
+    &["deploy@web01", "OPS-7"],
+    &["logs@web01"],
+    &["root@db01", "OPS-8", "--reason", "'the disk of db01 is full'"],
+];
 
 /// Lets the desk issue as many certificates as a crowd asks for.
 pub fn unlimited(config: &Path) {

@@ -169,7 +169,7 @@ fn surprises_are_refused_at_start_and_name_what_mends_them() {
         (
             "ca.toml: line and column",
             |ca| bend(&ca.join("ca.toml"), "login_deadline = \"20s\"", "login_deadline = \"20\""),
-            "line 16, column 18",
+            "line 19, column 18",
         ),
         (
             "unknown key in people.toml",

@@ -209,7 +209,7 @@ fn promise_never_wide() {
     ca_line(&ca, "it lives too long");
     let said = ca.ssh("bob", &["root@db01", "--offer", "mad", "--ttl", "5m"]);
     assert_eq!(said.code, 1, "the guards still stand: {said:?}");
-    let said = ca.ssh("ana", &["root@db01", "OPS-8"]);
+    let said = ca.ssh("ana", &["root@db01", "OPS-8", "--reason", "'the disk of db01 is full'"]);
     assert_eq!(said.code, 75, "{said:?}");
     ca_line(&ca, "signer.toml never allows root@db01");
     let listed = std::fs::read_to_string(ca.file("state/signer/list")).unwrap();

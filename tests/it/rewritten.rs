@@ -115,6 +115,7 @@ fn only_whole_old_or_whole_new_files_decide_while_they_are_rewritten() {
     let ca = Ca::start_with(|dir| {
         key = std::fs::read_to_string(dir.join("ana.pub")).unwrap().trim().to_owned();
         bend(dir, "hosts = \"hosts.toml\"", "hosts = \"hosts.toml\"\nsums = \"SHA256SUMS\"");
+        bend(dir, "\nhours = ", "\n# hours = ");
         for (limit, usual) in [("total", 550), ("person", 55), ("grants", 200)] {
             bend(dir, &format!("\n{limit} = {usual}\n"), &format!("\n{limit} = 1000000\n"));
         }

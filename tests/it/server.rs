@@ -138,7 +138,7 @@ pub fn ca_with(hosts: &str) -> Ca {
         std::fs::write(file, text + hosts).unwrap();
         std::fs::write(
             dir.join("ca/tickets/OPS-7.toml"),
-            "title = \"x\"\nstate = \"open\"\nassignee = \"ana\"\n",
+            "title = \"x\"\nstate = \"open\"\nassignee = \"ana\"\nlabels = [\"release\"]\n",
         )
         .unwrap();
     })

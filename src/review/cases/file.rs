@@ -106,6 +106,7 @@ pub(super) struct Gives {
     pub(super) ends: Option<UnixTime>,
     pub(super) extensions: Option<Vec<String>>,
     pub(super) force_command: Option<String>,
+    pub(super) source_address: Option<Vec<String>>,
 }
 
 /// What the person was given before; a person whose history is not said was given this account

@@ -14,6 +14,7 @@ use toml::Spanned;
 
 use self::facts::{Builder, Put};
 use self::file::{Case, Expect, File};
+use crate::certificate::cidr::Cidr;
 use crate::certificate::names::{GroupName, HostName, OfferId, TicketId};
 use crate::certificate::safe::Safe;
 use crate::certificate::time::{Span, UnixTime};
@@ -115,6 +116,8 @@ pub struct Given {
     pub extensions: BTreeSet<Extension>,
     /// The one command that runs.
     pub force_command: Option<String>,
+    /// The networks it is good from; none for any.
+    pub source_address: Vec<Cidr>,
 }
 
 /// Runs a file's cases. What is wrong with the file is an error, with line and caret.
@@ -191,6 +194,7 @@ fn answer(policy: &Policy, put: &Put) -> Answer {
                     ends: grant.ends(),
                     extensions: grant.terms().extensions.clone(),
                     force_command: grant.terms().force_command.clone(),
+                    source_address: grant.terms().source_address.clone(),
                 }),
             },
             // A forbid says no to what no offer is for, too: it is what stands behind.
@@ -284,6 +288,12 @@ fn gives_else(case: &Case, given: &Given) -> Vec<String> {
     let names =
         wanted.extensions.as_ref().map(|all| sorted(all.iter().map(String::as_str).collect()));
     hold("extensions", names, sorted(given.extensions.iter().map(|one| one.as_str()).collect()));
+    let networks = wanted.source_address.as_ref();
+    let networks = networks.map(|all| sorted(all.iter().map(String::as_str).collect()));
+    let given_networks: Vec<String> =
+        given.source_address.iter().map(ToString::to_string).collect();
+    let given_networks = sorted(given_networks.iter().map(String::as_str).collect());
+    hold("source_address", networks, given_networks);
     let command = given.force_command.as_deref().unwrap_or("none");
     hold("force_command", wanted.force_command.clone(), Safe(command).to_string());
     wrong

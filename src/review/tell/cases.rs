@@ -59,7 +59,8 @@ fn came(came: &Came) -> Value {
                     gives.extensions.iter().map(|one| one.as_str()).collect();
                 json!({ "ttl": gives.ttl.as_secs(), "period": gives.period.as_secs(),
                         "ends": gives.ends, "extensions": extensions,
-                        "force_command": gives.force_command })
+                        "force_command": gives.force_command,
+                        "source_address": gives.source_address.iter().map(ToString::to_string).collect::<Vec<_>>() })
             });
             json!({ "asked": came.asked, "outcome": "granted", "by": by, "gives": gives })
         }

@@ -5,16 +5,17 @@
 use std::time::Duration;
 
 use super::parts::{Late, Part};
-use super::{SOON, fault, granted, refused, team, tried};
+use super::{SOON, deadline, fault, granted, refused, team, tried};
 
 const FAULT: &str = "the ticket tracker did not answer";
 
 fn trackers(github: &Part, late: u16) -> String {
     let one = |name: &str, ids: &str, base: &str, answer: &str| {
+        let deadline = deadline(name);
         let word = if ids.contains("{word}") { "{word}" } else { "ops" };
         format!(
             "[[tracker]]\nname = \"{name}\"\nkind = \"http\"\npreset = \"github\"\nbase = \"{base}/repos/octo\"\n\
-             ids = [\"{ids}\"]\ndeadline = \"4s\"\n[tracker.auth]\nbearer = \"secrets/bot\"\n\
+             ids = [\"{ids}\"]\ndeadline = \"{deadline}\"\n[tracker.auth]\nbearer = \"secrets/bot\"\n\
              [tracker.headers]\nPrefer = \"{answer}\"\n\
              [tracker.read]\nrequest = \"/{word}/issues/{{number}}\"\n\
              [tracker.write]\nrequest = \"/{word}/issues/{{number}}/comments\"\n\n"

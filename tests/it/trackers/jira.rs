@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::parts::{Late, Part};
-use super::{SOON, ends, fault, grant, granted, refused, team, tried};
+use super::{SOON, deadline, ends, fault, grant, granted, refused, team, tried};
 use crate::process::until;
 
 const FAULT: &str = "the ticket tracker did not answer";
@@ -15,10 +15,11 @@ const JSON: &str = "Content-Type: application/json";
 
 fn trackers(jira: &Part, late: u16) -> String {
     let one = |name: &str, ids: &str, base: &str, request: &str| {
+        let deadline = deadline(name);
         format!(
             "[[tracker]]\nname = \"{name}\"\nkind = \"http\"\npreset = \"jira-8\"\nbase = \"{base}\"\nids = [\"{ids}\"]\n\
              url = \"{base}/browse/{{id}}\"\n\
-             deadline = \"4s\"\npoll = \"1s\"\n[tracker.auth]\nbearer = \"secrets/bot\"\n[tracker.write]\n{request}\n"
+             deadline = \"{deadline}\"\npoll = \"1s\"\n[tracker.auth]\nbearer = \"secrets/bot\"\n[tracker.write]\n{request}\n"
         )
     };
     // The late one has ids of its own for the same issues.

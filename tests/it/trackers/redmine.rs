@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::parts::{Late, Part};
-use super::{SOON, ends, fault, grant, granted, refused, team, tried};
+use super::{SOON, deadline, ends, fault, grant, granted, refused, team, tried};
 use crate::ca::Ca;
 use crate::process::until;
 
@@ -13,9 +13,10 @@ const LOCKED_OUT: &str = "the ticket tracker does not let the CA in";
 
 fn trackers(redmine: &Part, late: u16) -> String {
     let one = |name: &str, ids: &str, base: &str, key: &str| {
+        let deadline = deadline(name);
         format!(
             "[[tracker]]\nname = \"{name}\"\nkind = \"http\"\npreset = \"redmine\"\nbase = \"{base}\"\nids = [\"{ids}\"]\n\
-             deadline = \"4s\"\npoll = \"1s\"\n[tracker.auth]\n\
+             deadline = \"{deadline}\"\npoll = \"1s\"\n[tracker.auth]\n\
              header = {{ name = \"X-Redmine-API-Key\", value = \"secrets/{key}\" }}\n[tracker.write]\n\n"
         )
     };
