@@ -1,6 +1,6 @@
 //! Access, as a table for people, as CSV for spreadsheets, as JSON for programs: written as it is found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use crate::audit::tell::ascii;
 use crate::certificate::names::{HostName, Login};
 use crate::certificate::safe::Safe;
 use crate::config::ConfigError;
+use crate::config::hosts::Host;
 use crate::config::people::PersonKind;
 use crate::config::snapshot::hex;
 use crate::decide::{PolicyFault, Terms};
@@ -210,6 +211,12 @@ fn csv(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotWri
     to.write_all(line(COLUMNS).as_bytes())?;
     let source = from(&review.moment().source);
     let end = line(source.iter().map(String::as_str));
+    // An account's own cells: account, login, host, tags.
+    let places = each_place(review, |login, host| {
+        let tags: Vec<&str> = host.tags.iter().map(|tag| tag.as_str()).collect();
+        let name = format!("{login}@{}", host.name);
+        cells(&[&name, login.as_str(), host.name.as_str(), &tags.join(" ")])
+    });
     let mut counted = Counted::default();
     review.each(|access| {
         counted.person(&access);
@@ -228,37 +235,34 @@ fn csv(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotWri
             }
             What::Accounts { offer, forbids, accounts } => {
                 let Some(terms) = &offer.terms else { return Ok(()) };
+                // Of many rows most is the same: it is written once.
                 let (ttl, period) = (terms.ttl.to_string(), terms.period.to_string());
                 let [extensions, source, command, delivery, limit] = more(terms).map(|(_, v)| v);
                 let (needs, forbids) = (offer.needs.join("; "), ids(forbids));
+                let before = cells(&[person.name.as_str(), kind(&access), &groups]);
+                let after = cells(&[
+                    offer.id.as_str(),
+                    &ttl,
+                    &period,
+                    &extensions,
+                    &source,
+                    &command,
+                    &delivery,
+                    &limit,
+                    &needs,
+                    &forbids,
+                ]);
                 for (login, hosts) in accounts {
                     for at in hosts {
-                        let Some(host) = review.hosts().get(*at) else { continue };
+                        let Some(place) = places.get(&(*at, *login)) else { continue };
                         counted.accounts += 1;
-                        let tags: Vec<&str> = host.tags.iter().map(|tag| tag.as_str()).collect();
-                        let (name, tags) = (format!("{login}@{}", host.name), tags.join(" "));
                         let locked = locked(review, *at, login, &person_locks);
-                        let cells = [
-                            person.name.as_str(),
-                            kind(&access),
-                            &groups,
-                            &name,
-                            login.as_str(),
-                            host.name.as_str(),
-                            &tags,
-                            offer.id.as_str(),
-                            &ttl,
-                            &period,
-                            &extensions,
-                            &source,
-                            &command,
-                            &delivery,
-                            &limit,
-                            &needs,
-                            &forbids,
-                            &locked,
-                        ];
-                        row(to, &cells, &end)?;
+                        let locked = cells(&[&locked]);
+                        for part in [&before, place, &after, &locked] {
+                            to.write_all(part.as_bytes())?;
+                            to.write_all(b",")?;
+                        }
+                        to.write_all(end.as_bytes())?;
                     }
                 }
                 Ok(())
@@ -268,12 +272,28 @@ fn csv(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotWri
     Ok((counted.people, counted.accounts))
 }
 
-fn row(to: &mut dyn Write, cells: &[&str], end: &str) -> Result<(), NotWritten> {
-    let mut text = line(cells.iter().copied());
+/// Something for each account of each host.
+fn each_place<'r>(
+    review: &Review<'r>,
+    of: impl Fn(&Login, &Host) -> String,
+) -> HashMap<(usize, &'r Login), String> {
+    let hosts = review.hosts().iter().enumerate();
+    let places = hosts.flat_map(|(at, host)| {
+        let host: &'r Host = host;
+        host.accounts.iter().map(move |login| (at, login, host))
+    });
+    places.map(|(at, login, host)| ((at, login), of(login, host))).collect()
+}
+
+/// Cells without the end of a line.
+fn cells(all: &[&str]) -> String {
+    let mut text = line(all.iter().copied());
     text.truncate(text.len() - "\r\n".len());
-    text.push(',');
-    text.push_str(end);
-    Ok(to.write_all(text.as_bytes())?)
+    text
+}
+
+fn row(to: &mut dyn Write, cells: &[&str], end: &str) -> Result<(), NotWritten> {
+    Ok(to.write_all(format!("{},{end}", self::cells(cells)).as_bytes())?)
 }
 
 fn json(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotWritten> {
@@ -284,43 +304,59 @@ fn json(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotWr
         "as_of": source.time, "policy": policy, "people": people, "hosts": hosts,
     });
     let mut counted = Counted::default();
+    // An account's own members, up to the next one.
+    let places = each_place(review, |login, host| {
+        let name = format!("{login}@{}", host.name);
+        let own = json!({ "account": name, "login": login, "host": host.name, "tags": host.tags });
+        let own = ascii(&own);
+        format!("{},", own.trim_end().trim_end_matches('}'))
+    });
     let mut first = true;
     to.write_all(b"[")?;
     review.each(|access| {
         counted.person(&access);
         let person = access.person;
-        let mut put = |mut object: Value| {
-            if let (Some(object), Value::Object(whence)) = (object.as_object_mut(), &whence) {
-                object.extend(whence.clone());
-            }
-            let comma = if std::mem::take(&mut first) { "\n" } else { ",\n" };
-            write!(to, "{comma}{}", ascii(&object).trim_end())
-        };
         match &access.what {
             What::Desk(leave) => {
                 counted.accounts += 1;
-                Ok(put(json!({
+                let mut object = json!({
                     "person": person.name, "kind": kind(&access), "groups": person.groups,
                     "desk": leave.act, "offer": leave.id, "needs": leave.needs,
                     "unless_forbidden_by": leave.forbids, "locked": access.locked,
-                }))?)
+                });
+                if let (Some(object), Value::Object(whence)) = (object.as_object_mut(), &whence) {
+                    object.extend(whence.clone());
+                }
+                let comma = if std::mem::take(&mut first) { "\n" } else { ",\n" };
+                Ok(write!(to, "{comma}{}", ascii(&object).trim_end())?)
             }
             What::Accounts { offer, forbids, accounts } => {
                 let limit = offer.terms.as_ref().and_then(|terms| terms.limit);
-                let limit = limit.map(|limit| json!({ "count": limit.count, "span": limit.span.as_secs() }));
+                let limit = limit
+                    .map(|limit| json!({ "count": limit.count, "span": limit.span.as_secs() }));
+                // Of many objects most is the same: it is written once.
+                let mut shared = json!({
+                    "person": person.name, "kind": kind(&access), "groups": person.groups,
+                    "offer": offer.id, "why": offer.why, "terms": offer.terms, "limit": limit,
+                    "needs": offer.needs, "conditions": offer.conditions,
+                    "unless_forbidden_by": forbids,
+                });
+                if let (Some(shared), Value::Object(whence)) = (shared.as_object_mut(), &whence) {
+                    shared.extend(whence.clone());
+                }
+                let shared = ascii(&shared);
+                let shared = shared.trim_end().trim_start_matches('{');
                 for (login, hosts) in accounts {
                     for at in hosts {
-                        let Some(host) = review.hosts().get(*at) else { continue };
+                        let Some(place) = places.get(&(*at, *login)) else { continue };
                         counted.accounts += 1;
                         let mut locks = access.locked.to_vec();
                         locks.extend(review.lock_on(*at, login).map(str::to_owned));
-                        put(json!({
-                            "person": person.name, "kind": kind(&access), "groups": person.groups,
-                            "account": format!("{login}@{}", host.name), "login": login,
-                            "host": host.name, "tags": host.tags, "offer": offer.id, "why": offer.why,
-                            "terms": offer.terms, "limit": limit, "needs": offer.needs, "conditions": offer.conditions,
-                            "unless_forbidden_by": forbids, "locked": locks,
-                        }))?;
+                        let locks = ascii(&json!(locks));
+                        let comma = if std::mem::take(&mut first) { "\n" } else { ",\n" };
+                        for part in [comma, place, "\"locked\":", locks.trim_end(), ",", shared] {
+                            to.write_all(part.as_bytes())?;
+                        }
                     }
                 }
                 Ok::<(), NotWritten>(())

@@ -59,7 +59,7 @@ fn line(change: &Change) -> String {
 /// For a comment on a pull request.
 pub fn markdown_text(diff: &Diff) -> String {
     let mut text = format!("**{}**\n", markdown(&summary(diff)));
-    let sections: [(&str, fn(&Change) -> bool); 4] = [
+    let sections: [(&str, Section); 4] = [
         ("Gains", |one| is_reach(one, |how| *how == How::Gains)),
         ("Losses", |one| is_reach(one, |how| *how == How::Loses)),
         ("Terms, conditions and forbids", |one| {
@@ -81,6 +81,9 @@ pub fn markdown_text(diff: &Diff) -> String {
     }
     text
 }
+
+/// Whether a change stands in a section.
+type Section = fn(&Change) -> bool;
 
 fn is_reach(change: &Change, of: impl Fn(&How) -> bool) -> bool {
     matches!(&change.what, What::Reach(one) if of(&one.how))
