@@ -331,6 +331,7 @@ fn budgets_say_what_was_given() {
     asked.around.history.after(&before);
     assert_eq!(asked.around.history.recent_hosts, 11);
     // What cannot be read is a fault, and never "for the first time".
+    asked.around.history.last_days = None;
     let known = load(&offer("known", "unless { context.history.first_time }"));
     assert_eq!(said(&known, &asked), "offer known needs !context.history.first_time");
     asked.around.history.fault = Some("the disk is gone".to_owned());

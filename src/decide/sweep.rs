@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cedar_policy::{Entities, Entity, Schema};
 
 use super::cedar::{Asked, Words};
-use super::example::{facts, load, policy, ticket};
+use super::example::{HOSTS, facts, load, policy, ticket};
 use super::facts::{Facts, TicketState, Window};
 use super::*;
 
@@ -30,8 +30,20 @@ impl Numbers {
             self.one(&["ana", "bob", "vera", "deploy-bot", "mallory", "cleo", "dan", "triage"]);
         let login = self.one(&["deploy", "logs", "root", "dev", "jump", "admin"]);
         let host = self.one(&["web01", "web02", "db01", "dev01", "hop01", "web09"]);
-        let mut facts = facts(person, &format!("{login}@{host}"));
-        if self.below(4) > 0 {
+        let account = match self.below(4) {
+            0 => format!("{login}@{host}"),
+            _ => {
+                let (host, _, logins) = self.one(&HOSTS);
+                format!("{}@{host}", self.one(logins))
+            }
+        };
+        let mut facts = facts(person, &account);
+        if self.below(4) == 0 {
+            // The right ticket.
+            let mut own = ticket(person, &[]);
+            own.priority = self.one(&[Some("high"), Some("low")]).map(str::to_owned);
+            facts.ticket = Some(own);
+        } else if self.below(4) > 0 {
             let mut ticket = ticket(self.one(&["ana", "bob", "vera"]), &[]);
             ticket.state =
                 self.one(&[TicketState::Open, TicketState::Pending, TicketState::Closed]);
@@ -103,7 +115,7 @@ fn expected(facts: &Facts) -> Option<&'static str> {
 
     let many = !service && prod && around.history.recent_hosts > 20;
     let late = !service && !is_in("office") && !high && !release;
-    let new = !service && around.history.last_days.is_none() && !why && !release;
+    let new = !service && around.history.last_days.is_none() && !why && !high && !release;
     let stopped = !around.freezes.is_empty() && !high;
     let change = login == "deploy" && prod && !stopped;
     let root = login == "root" && prod;
@@ -152,7 +164,7 @@ fn only_what_the_example_says_is_granted() {
     let policy = policy();
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let mut granted = BTreeSet::new();
-    for _ in 0..6000 {
+    for _ in 0..2500 {
         let asked = numbers.facts();
         let got = match decide(&policy, &asked) {
             Decision::Granted(grant) => {

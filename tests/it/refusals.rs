@@ -145,8 +145,8 @@ fn by_the_desk() -> String {
     ] {
         ask(&mut all, person, words);
     }
-    let said = run(ca.client("ana").args(["-l", "bob", "ca", "status"]));
-    all.told("ana", "ssh bob@ca status", &said);
+    let said = run(ca.client("ana").args(["-l", "bob", "ca", "deploy@web01", "OPS-7"]));
+    all.told("ana", "ssh bob@ca deploy@web01 OPS-7", &said);
 
     // The ticket closes while its grant lives.
     assert_eq!(ca.ssh("ana", &["deploy@web01", "OPS-7"]).code, 0);
