@@ -178,7 +178,7 @@ fn a_pull_request_is_compared_by_two_work_trees() {
     let dir = Ca::make();
     let (repository, main) = (dir.path().join("policy"), dir.path().join("main"));
     std::fs::create_dir(&repository).unwrap();
-    for file in ["policy.cedar", "people.toml", "hosts.toml"] {
+    for file in ["policy.cedar", "hours.toml", "people.toml", "hosts.toml"] {
         std::fs::copy(dir.path().join("ca").join(file), repository.join(file)).unwrap();
     }
     git(&repository, &["init", "-q", "-b", "main"]);
