@@ -157,18 +157,44 @@ impl People {
         self.by_key.get(&key_blob(key).ok()?)
     }
 
-    /// Who an assignee is: the person whose alias in this tracker it is, or whose name it is. Never a
-    /// display name.
-    pub fn assignee(&self, tracker: &str, who: &str) -> Option<&PersonName> {
+    /// Who an assignee is: the person whose alias in this tracker it is, or, where the tracker knows people
+    /// by their names here (`names`), whose name it is. Never a display name.
+    pub fn assignee(&self, tracker: &str, who: &str, names: bool) -> Option<&PersonName> {
         let aliased = self
             .all
             .values()
             .find(|person| person.aliases.get(tracker).is_some_and(|alias| alias == who));
         let named = || {
-            self.all
-                .values()
-                .find(|person| !person.aliases.contains_key(tracker) && person.name.as_str() == who)
+            let mut unaliased =
+                self.all.values().filter(|person| !person.aliases.contains_key(tracker));
+            unaliased.find(|person| person.name.as_str() == who).filter(|_| names)
         };
         aliased.or_else(named).map(|person| &person.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mallory takes the free user name `ana` in the tracker, and assigns the ticket to herself.
+    #[test]
+    fn whoever_is_called_ana_elsewhere_is_not_ana() {
+        let text = "[person.ana]\nkeys = []\naliases = { jira = \"5f1a\" }\n\
+                    [person.bob]\nkeys = []\n";
+        let (path, name) = ("people.toml".into(), "people.toml".to_owned());
+        let people = People::read(&[Text { path, name, text: text.to_owned() }]).unwrap();
+        let who = |tracker: &str, called: &str, names| {
+            people.assignee(tracker, called, names).map(PersonName::as_str)
+        };
+        assert_eq!(who("jira", "5f1a", false), Some("ana"));
+        assert_eq!((who("jira", "ana", false), who("rt", "ana", false)), (None, None));
+        assert_eq!((who("rt", "bob", false), who("rt", "5f1a", false)), (None, None));
+        // In the folder of files the names are our own; who has an alias there goes by that alone.
+        assert_eq!(
+            (who("tickets", "bob", true), who("tickets", "ana", true)),
+            (Some("bob"), Some("ana"))
+        );
+        assert_eq!(who("jira", "ana", true), None);
     }
 }

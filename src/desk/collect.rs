@@ -240,6 +240,8 @@ pub(super) fn host_keys_known(wanted: &[Wanted<'_>], ask: &Ask) -> Result<(), St
 pub(super) struct Said {
     /// The tracker's name.
     pub(super) tracker: String,
+    /// Whether it knows people by their names here.
+    names: bool,
     /// What it says.
     pub(super) answer: Answer,
 }
@@ -256,9 +258,9 @@ impl Reads {
         }
         let read = match tracker_of(trackers, id) {
             Ok(tracker) => {
-                let (name, asked) = (tracker.name().to_owned(), id.clone());
+                let asked = id.clone();
                 let answer = ask(Arc::clone(tracker), move |tracker| tracker.read(&asked)).await;
-                answer.flatten().map(|answer| Said { tracker: name, answer }).map_err(unread)
+                answer.flatten().map(|answer| Said::of(&**tracker, answer)).map_err(unread)
             }
             Err(stop) => Err(stop),
         };
@@ -270,6 +272,7 @@ impl Reads {
 /// A ticket as its tracker shows it at this moment, in the tracker's words.
 pub(super) struct Read {
     tracker: String,
+    names: bool,
     id: TicketId,
     seen: TicketSeen,
 }
@@ -307,16 +310,21 @@ fn tracker_of<'t>(trackers: &'t Trackers, id: &TicketId) -> Result<&'t Arc<dyn T
 pub(super) fn read_ticket(trackers: &Trackers, id: TicketId) -> Result<Read, Stop> {
     let tracker = tracker_of(trackers, &id)?;
     let answer = tracker.read(&id).map_err(unread)?;
-    Said { tracker: tracker.name().to_owned(), answer }.ticket(id)
+    Said::of(&**tracker, answer).ticket(id)
 }
 
 impl Said {
+    /// What this tracker says.
+    pub(super) fn of(tracker: &dyn Tracker, answer: Answer) -> Self {
+        Self { tracker: tracker.name().to_owned(), names: tracker.names_people(), answer }
+    }
+
     /// The ticket, if there is one to be seen.
     pub(super) fn ticket(self, id: TicketId) -> Result<Read, Stop> {
         let no = |why: String, hint: String| Err(Stop::no(why, hint));
-        let Self { tracker: name, answer } = self;
+        let Self { tracker: name, names, answer } = self;
         match answer {
-            Answer::Ticket(seen) => Ok(Read { tracker: name, id, seen }),
+            Answer::Ticket(seen) => Ok(Read { tracker: name, names, id, seen }),
             Answer::Absent => {
                 no(format!("there is no ticket {id}"), format!("check the id in {name}"))
             }
@@ -339,9 +347,10 @@ fn unread(fault: TrackerFault) -> Stop {
 impl Read {
     /// With assignee and hosts as people and hosts that are known.
     pub(super) fn map(self, deciding: &Deciding) -> Result<Ticket, Stop> {
-        let Self { tracker, id, seen } = self;
+        let Self { tracker, names, id, seen } = self;
         let TicketSeen { state, said, title, assignee, priority, labels, hosts, window } = seen;
-        let assignee = assignee.and_then(|who| deciding.people.assignee(&tracker, &who).cloned());
+        let people = &deciding.people;
+        let assignee = assignee.and_then(|who| people.assignee(&tracker, &who, names).cloned());
         // A host that is not known stays in, or a ticket for it alone would look like one for every host.
         let canonical = |typed: &String| match deciding.hosts.find(typed) {
             Some(host) => Ok(host.name.clone()),

@@ -162,7 +162,7 @@ impl Desk {
         // Before the ticket is read.
         let bound = self.ending.bound(tracker, &id);
         let said = match reads.read(&self.trackers, &id).await {
-            Ok(Said { tracker: now, answer }) if now == *tracker => over(tracker, &id, &answer),
+            Ok(Said { tracker: now, answer, .. }) if now == *tracker => over(tracker, &id, &answer),
             // Of another tracker than the one that it was granted for, or a fault: the renewal says so.
             Ok(_) | Err(_) => None,
         };

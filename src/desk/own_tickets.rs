@@ -116,7 +116,10 @@ fn own(trackers: &Trackers, person: &Person) -> Vec<(TicketId, Said)> {
     let mut found = Vec::new();
     for (tracker, _) in trackers.polled() {
         let name = tracker.name();
-        let alias = person.aliases.get(name).map_or(person.name.as_str(), String::as_str);
+        let named = || tracker.names_people().then_some(person.name.as_str());
+        let Some(alias) = person.aliases.get(name).map(String::as_str).or_else(named) else {
+            continue;
+        };
         if found.len() >= READ || Instant::now() >= end {
             break;
         }
@@ -134,7 +137,7 @@ fn own(trackers: &Trackers, person: &Person) -> Vec<(TicketId, Said)> {
                 && its
                 && let Ok(answer) = tracker.read(&id)
             {
-                found.push((id, Said { tracker: name.to_owned(), answer }));
+                found.push((id, Said::of(&**tracker, answer)));
             }
         }
     }

@@ -40,7 +40,7 @@ fn with_signers(dir: &Path) {
 /// The line of the README, with another key, namespace and number.
 fn sign(dir: &Path, key: &str, namespace: &str, number: &str) -> Said {
     let line = format!(
-        "printf '%s\\n' {number} > CHANGE && sha256sum policy.cedar people.toml hosts.toml $(ls people.d/* \
+        "printf '%s\\n' {number} > CHANGE && sha256sum policy.cedar hours.toml people.toml hosts.toml $(ls people.d/* \
          2>/dev/null) CHANGE > SHA256SUMS && \
          ssh-keygen -q -Y sign -n {namespace} -f ../{key} < SHA256SUMS > SHA256SUMS.sig"
     );
@@ -124,7 +124,7 @@ fn what_nobody_signed_leaves_the_old_in_force() {
     append(&ca.file("policy.cedar"), "// changed\n");
     refused(&ca, "policy.cedar differs");
     // With the list made anew, and the true signature of the one before.
-    let sums = "sha256sum policy.cedar people.toml hosts.toml CHANGE > SHA256SUMS";
+    let sums = "sha256sum policy.cedar hours.toml people.toml hosts.toml CHANGE > SHA256SUMS";
     run(Command::new("bash").args(["-c", sums]).current_dir(ca.file(""))).ok();
     refused(&ca, "something was changed after it was signed");
     std::fs::write(ca.file("policy.cedar"), &policy).unwrap();
@@ -163,7 +163,7 @@ fn what_nobody_signed_leaves_the_old_in_force() {
         refused(&ca, why);
     }
     // ana's own key, without a number.
-    let line = "sha256sum policy.cedar people.toml hosts.toml > SHA256SUMS && ssh-keygen -q -Y sign -n \
+    let line = "sha256sum policy.cedar hours.toml people.toml hosts.toml > SHA256SUMS && ssh-keygen -q -Y sign -n \
                 policy@hallpass -f ../signer < SHA256SUMS > SHA256SUMS.sig";
     run(Command::new("bash").args(["-c", line]).current_dir(ca.file(""))).ok();
     refused(&ca, "no CHANGE is on the list");
@@ -245,7 +245,11 @@ fn a_file_of_signers_that_is_not_one_is_told() {
     with_signers(dir.path());
     let check = || run(hallpass().args(["check", "--config"]).arg(dir.path().join("ca/ca.toml")));
     for (from, to, why) in [
-        ("\"policy_signers\"", "\"deployed/policy_signers\"", "lies in ca.toml's own folder"),
+        (
+            "\npolicy_signers = \"policy_signers\"",
+            "\npolicy_signers = \"deployed/policy_signers\"",
+            "lies in ca.toml's own folder",
+        ),
         ("\"deployed/policy_signers\"", "\"/etc/policy_signers\"", "lies in ca.toml's own folder"),
         ("\"/etc/policy_signers\"", "\"nobody\"", "nobody: No such file"),
         (

@@ -107,6 +107,7 @@ pub(crate) fn test(path: &Path, typed: &str, json: bool) -> Result<(), Stop> {
     let report = Report {
         id: &id,
         tracker: tracker.name(),
+        names: tracker.names_people(),
         pattern: configured.ids.iter().find(|ids| ids.fits(&id)).map(TicketPattern::as_str),
         trial: &trial,
         search,
@@ -129,6 +130,7 @@ pub(crate) fn test(path: &Path, typed: &str, json: bool) -> Result<(), Stop> {
 struct Report<'r> {
     id: &'r TicketId,
     tracker: &'r str,
+    names: bool,
     pattern: Option<&'r str>,
     trial: &'r Trial,
     search: Option<Result<Option<Vec<TicketId>>, TrackerFault>>,
@@ -215,7 +217,7 @@ impl Report<'_> {
                 .to_owned();
         };
         let shown = Safe(alias);
-        match self.deciding.people.assignee(self.tracker, alias) {
+        match self.deciding.people.assignee(self.tracker, alias, self.names) {
             Some(person) => format!("{shown}, who is {person}"),
             None => format!(
                 "{shown}, who maps to nobody: give that person in people.toml  aliases.{} = {}",
@@ -289,7 +291,7 @@ impl Report<'_> {
                 "title": seen.title,
                 "alias": seen.assignee,
                 "assignee": seen.assignee.as_deref()
-                    .and_then(|alias| self.deciding.people.assignee(tracker, alias))
+                    .and_then(|alias| self.deciding.people.assignee(tracker, alias, self.names))
                     .map(|person| person.as_str()),
                 "priority": seen.priority,
                 "labels": seen.labels,

@@ -78,6 +78,10 @@ impl Tracker for FolderTracker {
         &self.name
     }
 
+    fn names_people(&self) -> bool {
+        true
+    }
+
     /// Reads a file of at most 64 KiB. An id is one path segment by its grammar; a link is not followed.
     fn read(&self, id: &TicketId) -> Result<Answer, TrackerFault> {
         let path = self.path.join(format!("{id}.toml"));

@@ -44,6 +44,12 @@ pub trait Tracker: Send + Sync {
     /// Its name in `ca.toml`.
     fn name(&self) -> &str;
 
+    /// Whether its assignees are people by the names in `people.toml`. Elsewhere names are given by others,
+    /// or by people to themselves: there only `aliases` say who somebody is.
+    fn names_people(&self) -> bool {
+        false
+    }
+
     /// Reads a ticket. An error is never a yes: whoever asked may try again.
     fn read(&self, id: &TicketId) -> Result<Answer, TrackerFault>;
 
