@@ -53,13 +53,17 @@ impl Reason {
             Self::TicketLacks { field, .. } => {
                 format!("set its {} in {tracker}, or name another ticket", Safe(field))
             }
-            Self::TicketPriority { needs, .. } => {
-                format!("set it to {} in {tracker} if it is, or name another ticket", Safe(needs))
+            Self::TicketPriority { .. } => {
+                format!(
+                    "if it is as urgent as that set its priority in {tracker}, or name another ticket"
+                )
             }
-            Self::FreezeMissing { freeze, .. } => format!(
-                "if it is so, have it set by whoever may: ssh ca freeze {} --reason TEXT",
-                Safe(freeze)
-            ),
+            Self::FreezeMissing { freeze, .. } => {
+                format!(
+                    "have it set by somebody who may: ssh ca freeze {} --reason TEXT",
+                    Safe(freeze)
+                )
+            }
             Self::Elsewhere { .. } => "ask again from there".to_owned(),
             Self::ReasonMissing { .. } => {
                 format!("say why: ssh ca {login}@{host}{ticket} --reason \"'WHAT AND WHY'\"")

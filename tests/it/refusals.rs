@@ -111,8 +111,16 @@ fn by_the_desk() -> String {
         );
         key_pair(dir, "dan", &["ed25519"]);
         enroll(dir, "dan", "dan");
-        // Dan's shift was yesterday, and is next week.
-        let rota = "zone = \"UTC\"\n[[rotation]]\npeople = [\"cleo\"]\nfrom = \"2020-01-06 09:00\"\nevery = \"1 week\"\n";
+        // Dan's shift is the day after tomorrow.
+        let day = |day: &str| {
+            let mut date = std::process::Command::new("date");
+            run(date.args(["-u", "-d", day, "+%Y-%m-%d 09:00"])).ok().trim().to_owned()
+        };
+        let rota = format!(
+            "zone = \"UTC\"\n[[shift]]\nperson = \"dan\"\nfrom = \"{}\"\nuntil = \"{}\"\n",
+            day("2 days"),
+            day("3 days")
+        );
         std::fs::write(dir.join("ca/rota.toml"), rota).unwrap();
     });
     let mut all = All(String::new());
@@ -135,6 +143,7 @@ fn by_the_desk() -> String {
         ("ana", "deploy@web01 EXT-3"),
         ("ana", "deploy@web01 EXT-4"),
         ("ana", "deploy@web01,root@web01 OPS-7"),
+        ("dan", "root@web01 OPS-7"),
         ("ana", "renew"),
         ("ana", "renew r0123456789ab"),
         ("ana", "show r0123456789ab"),
