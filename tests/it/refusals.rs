@@ -227,5 +227,10 @@ fn steady(line: &str) -> String {
             _ => word.to_owned(),
         }
     };
-    line.split(' ').map(word).collect::<Vec<_>>().join(" ")
+    let calm = line.split(' ').map(word).collect::<Vec<_>>().join(" ");
+    // A moment, and how long it is until then.
+    match calm.split_once(" TIME, in ") {
+        Some((before, _)) => format!("{before} TIME, in SPAN"),
+        None => calm,
+    }
 }
