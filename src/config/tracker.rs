@@ -57,8 +57,8 @@ pub struct Command {
     pub limits: Limits,
     /// Whether it can be asked for somebody's open tickets.
     pub open_of: bool,
-    /// Whether it takes comments.
-    pub comment: bool,
+    /// What it is told in comments; nothing where it takes none.
+    pub on: BTreeSet<Occasion>,
 }
 
 /// What keeps a tracker's trouble to itself.
@@ -93,7 +93,7 @@ impl TryFrom<Words> for Tracker {
 
 impl Tracker {
     fn of(mut words: Words) -> Result<Self, String> {
-        let beside = words.write.take_if(|_| words.kind == KindWord::Folder);
+        let beside = words.write.take_if(|_| words.kind != KindWord::Http);
         let (ids, url, poll) = (words.ids.clone(), words.url.clone(), words.poll);
         let poll = poll.unwrap_or(Span::secs(30));
         let name = words.name.clone();
@@ -136,12 +136,20 @@ impl Tracker {
                         "command is missing: [\"/usr/local/bin/tickets\", \"--json\"]".to_owned()
                     );
                 };
+                let on = match (asks.contains(&Asked::Comment), beside) {
+                    (true, None) => Occasion::ALL.into(),
+                    (true, Some(write)) => write.only_on()?,
+                    (false, None) => BTreeSet::new(),
+                    (false, Some(_)) => {
+                        return Err("write is there, and asks does not have \"comment\"".to_owned());
+                    }
+                };
                 TrackerKind::Command(Command {
                     program: PathBuf::from(program),
                     arguments: arguments.to_vec(),
                     limits: Limits::of(http.deadline, http.at_once)?,
                     open_of: asks.contains(&Asked::OpenOf),
-                    comment: asks.contains(&Asked::Comment),
+                    on,
                 })
             }
         };

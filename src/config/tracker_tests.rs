@@ -280,7 +280,7 @@ fn a_command_is_a_program_and_its_arguments() {
     match read(text).unwrap().remove(0).kind {
         TrackerKind::Command(command) => {
             assert_eq!(command.program, Path::new("/bin/tickets"));
-            assert!(command.comment && !command.open_of && command.arguments == ["--json"]);
+            assert!(command.on.len() == 2 && !command.open_of && command.arguments == ["--json"]);
         }
         other => panic!("{other:?}"),
     }

@@ -256,15 +256,13 @@ impl WriteType {
 pub enum Occasion {
     /// A grant for this ticket.
     Grant,
-    /// A request that was refused after others were asked.
-    Refusal,
     /// The end of a grant.
     End,
 }
 
 impl Occasion {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::Grant, Self::Refusal, Self::End];
+    pub const ALL: [Self; 2] = [Self::Grant, Self::End];
 }
 
 impl Words {

@@ -69,6 +69,9 @@ impl Desk {
         let _turn = self.in_force.turn().await;
         let done = self.try_reload(ca, &by).await;
         tell(&by, &done);
+        // Whoever changed a rota with them waits for it to count.
+        let (on_call, now) = (Arc::clone(&self.on_call), self.clock.now());
+        tokio::task::spawn_blocking(move || on_call.reread(now)).await.ok();
         done
     }
 

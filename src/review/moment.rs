@@ -100,8 +100,9 @@ impl Moment {
         Ok(Self { deciding, locks, source: Source { name, time: now, texts } })
     }
 
-    /// The files of a folder, a `ca.toml`, or a policy file with its neighbours: nothing of a ledger's.
-    pub fn of_files(at: &Path, now: UnixTime) -> Result<Self, ConfigError> {
+    /// The files of a folder, a `ca.toml`, or a policy file with its neighbours: nothing of a ledger's. A
+    /// policy file that lies alone is put to the people and hosts of `config`.
+    pub fn of_files(at: &Path, config: &Path, now: UnixTime) -> Result<Self, ConfigError> {
         // A list of sums is the deployment's: here somebody works on the files.
         let read = if at.is_file() && at.extension().is_some_and(|ending| ending == "toml") {
             Snapshot::beside(&Paths::of(&Ca::load(at)?))?
@@ -113,8 +114,13 @@ impl Moment {
             };
             let (hours, people, hosts) =
                 (dir.join("hours.toml"), dir.join("people.toml"), dir.join("hosts.toml"));
-            let hours = Some(hours.as_path()).filter(|path| path.exists());
-            Snapshot::beside(&Paths { policy: &policy, hours, people: &people, hosts: &hosts })?
+            if at.is_file() && !people.exists() && !hosts.exists() {
+                let ca = Ca::load(config)?;
+                Snapshot::beside(&Paths { policy: &policy, ..Paths::of(&ca) })?
+            } else {
+                let hours = Some(hours.as_path()).filter(|path| path.exists());
+                Snapshot::beside(&Paths { policy: &policy, hours, people: &people, hosts: &hosts })?
+            }
         };
         let deciding = Deciding::of(&read, named(&read), Saying::default())?;
         let texts = KINDS.map(|(word, kind)| (word, of(&deciding, kind), None));

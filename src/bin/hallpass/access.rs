@@ -64,9 +64,11 @@ pub(crate) fn access(words: AccessWords) -> Result<(), Stop> {
             _ => return Err(usage(format!("{typed:?} is not LOGIN@HOST"))),
         }
     }
+    let ca = Ca::load(&at.config)?;
+    let by_shift: Vec<String> = ca.on_call.iter().map(|one| one.group.to_string()).collect();
     let moment = match as_of {
         None => Moment::now(Config::load(&at.config)?, SystemClock.now())?,
-        Some(as_of) => Moment::past(&Ca::load(&at.config)?, as_of)?,
+        Some(as_of) => Moment::past(&ca, as_of)?,
     };
     let review = Review::new(&moment, filter)?;
     let format = match format {
@@ -88,6 +90,9 @@ pub(crate) fn access(words: AccessWords) -> Result<(), Stop> {
     // The file stands by itself; whoever made it sees the same.
     if !matches!(format, Format::Table) {
         moment.source.lines().iter().for_each(|line| say(line));
+    }
+    for group in by_shift {
+        say(&format!("not listed: what offers give to {group}, which is whoever's shift it is"));
     }
     say(&format!(
         "{} of {}",

@@ -94,9 +94,12 @@ pub(crate) fn check(path: &Path) -> Result<(), Stop> {
 fn check_around(ca: &Ca, deciding: &Deciding, now: UnixTime) -> Result<(), Stop> {
     let on_call = OnCall::open(&ca.on_call);
     on_call.refresh(now);
-    for Standing { group, now, fault } in on_call.standing(&deciding.people, now) {
+    for Standing { group, now, unknown, fault } in on_call.standing(&deciding.people, now) {
         if let Some(why) = fault {
             return Err(Stop::Failed(format!("on call {group}: {why}")));
+        }
+        if let Some(why) = unknown.first() {
+            return Err(Stop::Failed(format!("on call {group}: the rota: {why}")));
         }
         let all = now.iter().map(|(person, until)| format!("{person} until {until}"));
         let all = all.collect::<Vec<_>>().join(", ");

@@ -105,7 +105,7 @@ fn compare(words: &DiffWords) -> Result<(), Stop> {
 /// A side, as it was typed: what there is on disk goes first.
 fn side(typed: &str, config: &Path, now: UnixTime) -> Result<Moment, ConfigError> {
     if Path::new(typed).exists() {
-        return Moment::of_files(Path::new(typed), now);
+        return Moment::of_files(Path::new(typed), config, now);
     }
     let as_of: AsOf = typed
         .parse()

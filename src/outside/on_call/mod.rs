@@ -5,15 +5,15 @@ mod calendar;
 mod fetch;
 mod rota;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use crate::certificate::names::{GroupName, PersonName};
 use crate::certificate::time::{Span, UnixTime};
 use crate::config::on_call::OnCall as Configured;
 use crate::config::people::People;
-use crate::decide::LONGEST;
 use crate::decide::facts::Window;
+use crate::decide::{LONGEST, close};
 
 pub use self::calendar::CalendarFeed;
 pub use self::rota::RotaFile;
@@ -84,6 +84,8 @@ pub struct Standing {
     pub group: GroupName,
     /// Who is in it now, and until when.
     pub now: Vec<(PersonName, UnixTime)>,
+    /// The names in a rota that are nobody's, a sentence each.
+    pub unknown: Vec<String>,
     /// What is wrong, if anything is.
     pub fault: Option<String>,
 }
@@ -120,9 +122,12 @@ impl OnCall {
 
     /// Reads what is due. Blocks.
     pub fn refresh(&self, now: UnixTime) {
-        for source in &self.0 {
-            source.refresh(now);
-        }
+        self.0.iter().filter(|source| source.is_due(now)).for_each(|source| source.read(now));
+    }
+
+    /// Reads everything, due or not: somebody changed it and waits. Blocks.
+    pub fn reread(&self, now: UnixTime) {
+        self.0.iter().for_each(|source| source.read(now));
     }
 
     /// The groups that a person is in because of a shift at this moment, and when that shift ends.
@@ -155,6 +160,7 @@ impl OnCall {
                 .iter()
                 .filter_map(|one| Some((one.name.clone(), source.until(people, &one.name, now)?)))
                 .collect(),
+            unknown: source.unknown(people),
             fault: source.held().fault.as_ref().map(ToString::to_string),
         };
         self.0.iter().map(of).collect()
@@ -166,13 +172,12 @@ impl Source {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refresh(&self, now: UnixTime) {
-        let due = |held: &Held| {
-            held.tried.is_none_or(|tried| tried > now || now.since(tried) >= self.every)
-        };
-        if !due(&self.held()) {
-            return;
-        }
+    fn is_due(&self, now: UnixTime) -> bool {
+        let tried = self.held().tried;
+        tried.is_none_or(|tried| tried > now || now.since(tried) >= self.every)
+    }
+
+    fn read(&self, now: UnixTime) {
         // As far back as a shift may have begun that a grant of now ends with, and as far on.
         let window = Window { from: now.minus(AROUND), until: now.plus(AROUND) };
         let read = self.shifts.within(window);
@@ -211,6 +216,21 @@ impl Source {
             }
         }
         until
+    }
+
+    /// The names of ours that nobody has. Of what a calendar calls people many may be no concern of ours.
+    fn unknown(&self, people: &People) -> Vec<String> {
+        let held = self.held();
+        let names = held.shifts.iter().filter_map(|shift| match &shift.who {
+            Who::Name(name) if people.get(name).is_none() => Some(name.to_string()),
+            Who::Name(_) | Who::Called(_) => None,
+        });
+        let say = |name: String| {
+            let near = close(&name, people.iter().map(|one| one.name.as_str()));
+            let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+            format!("{name} is nobody here{near}")
+        };
+        names.collect::<BTreeSet<_>>().into_iter().map(say).collect()
     }
 
     /// When this person's next shift begins, if they have any and it is not now.
@@ -335,6 +355,13 @@ mod tests {
             on_call.off_shift(&people, &person.parse().unwrap(), at(now)).into_values().next()
         };
         assert_eq!(off("ana", 250), Some(Some(at(300))));
+        *written.0.lock().unwrap() =
+            Ok(vec![Shift { who: Who::Name("anna".parse().unwrap()), ..shift("", 300, 500) }]);
+        on_call.reread(at(401));
+        let standing = on_call.standing(&people, at(401));
+        assert_eq!(standing[0].unknown, ["anna is nobody here; did you mean ana?"]);
+        *written.0.lock().unwrap() = Ok(vec![shift("ana@example.com", 300, 400)]);
+        on_call.reread(at(401));
         assert_eq!((off("ana", 300), off("ana", 400), off("eve", 300)), (None, Some(None), None));
     }
 }

@@ -250,8 +250,8 @@ impl Calls for CommandTracker {
         Ok(Some(ids.iter().take(10).filter_map(|id| id.parse().ok()).collect()))
     }
 
-    fn takes(&self, _: Occasion) -> bool {
-        self.command.comment
+    fn takes(&self, occasion: Occasion) -> bool {
+        self.command.on.contains(&occasion)
     }
 
     fn comment(&self, id: &TicketId, text: &str, until: Instant) -> Result<(), Failed> {

@@ -93,6 +93,7 @@ impl Client {
             let mut bytes = 0;
             let reply = self.exchange(call, ask, &address, &mut bytes);
             let outcome = match &reply {
+                Ok(Replied::Here(reply)) if reply.status >= 400 => complaint(reply, call),
                 Ok(Replied::Here(reply)) => reply.status.to_string(),
                 Ok(Replied::Elsewhere(status, to)) => format!("{status} to {}", Safe(to)),
                 Err(failed) => failed.fault.to_string(),
@@ -177,6 +178,18 @@ impl Client {
                 self.agent.run(request.timeout_global(Some(left)).build())
             }
         }
+    }
+}
+
+/// The status of an error, and what the tracker says of it: what operators look for.
+fn complaint(reply: &Reply, call: &Call<'_>) -> String {
+    let said = String::from_utf8_lossy(&reply.body);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said: String = said.chars().take(200).collect();
+    let said = call.secret.as_ref().map_or(said.clone(), |secret| secret.blank(said));
+    match said.is_empty() || said.starts_with('<') {
+        true => reply.status.to_string(),
+        false => format!("{} {}", reply.status, Safe(&said)),
     }
 }
 
