@@ -10,9 +10,9 @@ use crate::decide::{Policy, Saying};
 use crate::desk::locks::Locks;
 use crate::ledger::tree::Hash;
 
-pub(super) const POLICY: &str = include_str!("example/policy.cedar");
-pub(super) const PEOPLE: &str = include_str!("example/people.toml");
-pub(super) const HOSTS: &str = include_str!("example/hosts.toml");
+pub(super) const POLICY: &str = include_str!("../../tests/policy/small/policy.cedar");
+pub(super) const PEOPLE: &str = include_str!("../../tests/policy/small/people.toml");
+pub(super) const HOSTS: &str = include_str!("../../tests/policy/small/hosts.toml");
 
 /// These files, without locks.
 pub(super) fn moment(policy: &str, people: &str, hosts: &str) -> Moment {
