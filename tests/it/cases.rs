@@ -87,7 +87,7 @@ impl Bench {
         let head = cases.remove(0);
         cases.sort_by_key(|case| !case.contains(id));
         let subject = Subject { deciding, ca: &self.ca, now: UnixTime::from_secs(0) };
-        for some in cases.chunks(16) {
+        for some in cases.chunks(8) {
             let text = format!("{head}[[case]]\n{}", some.join("[[case]]\n"));
             let failed: Vec<String> = match run_cases(&subject, path, &text) {
                 Ok(ran) => {
