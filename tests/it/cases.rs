@@ -108,12 +108,16 @@ impl Bench {
 /// A colleague edits the policy in a hurry, and reviews it by its cases alone. Whatever one thing was lost or
 /// widened (a condition or a part of one, the first line's group, tag or account, a number by one, a term,
 /// the whole statement), a case fails, or the policy is not even loaded.
+///
+/// Every third way, for the time it takes; all of them with `HALLPASS_MUTATIONS=all`.
 #[test]
 fn every_single_condition_that_is_dropped_fails_a_case() {
     let bench = Bench::new();
     assert_eq!(bench.failed(&bench.read.policy.text, ""), Ok(Vec::new()), "the example itself");
     let all = spoiled(&bench.read.policy.text);
     assert!(all.len() > 150, "only {} ways to spoil it", all.len());
+    let every = if std::env::var_os("HALLPASS_MUTATIONS").is_some() { 1 } else { 3 };
+    let all: Vec<(String, String)> = all.into_iter().step_by(every).collect();
     let survived = |part: &[(String, String)]| -> (usize, Vec<String>) {
         let (mut unloaded, mut left) = (0, Vec::new());
         for (what, text) in part {
