@@ -58,8 +58,12 @@ fn a_ticket_is_read_at_each_issue() {
     std::fs::write(&path, text.replace("\"open\"", "\"resolved\"")).unwrap();
     let said = ask();
     assert_eq!(said.code, 1);
+    // What there was ends with it, and there is nothing new.
+    let told: Vec<&str> = said.err.lines().collect();
     assert!(
-        said.err.starts_with("hallpass: refused: ticket OPS-7 is resolved, needs open\nhint: "),
+        told[0].starts_with("hallpass: refused: ticket OPS-7 is resolved; grant r")
+            && told[1] == "hallpass: refused: ticket OPS-7 is resolved, needs open"
+            && told[2].starts_with("hint: "),
         "{said:?}"
     );
     std::fs::write(&path, text.replace("assignee = \"ana\"", "assignee = \"bob\"")).unwrap();
