@@ -49,6 +49,20 @@ fn add(dir: &Path, name: &str, ids: &str, base: &str, more: &str) {
     put(dir, &text);
 }
 
+/// What these trackers call ana and bob.
+fn aliases(dir: &Path, trackers: &[&str]) {
+    let file = dir.join("ca/people.toml");
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    for person in ["ana", "bob"] {
+        let head = format!("[person.{person}]\n");
+        let names: Vec<_> = trackers.iter().map(|name| format!("{name} = {person:?}")).collect();
+        let aliases = format!("{head}aliases = {{ {} }}\n", names.join(", "));
+        assert!(text.contains(&head), "{text}");
+        text = text.replacen(&head, &aliases, 1);
+    }
+    std::fs::write(file, text).unwrap();
+}
+
 /// Puts a tracker before the example's own.
 fn put(dir: &Path, text: &str) {
     let file = dir.join("ca/ca.toml");
@@ -80,6 +94,7 @@ fn a_tracker_that_was_taken_over_harms_nobody_else() {
     let ca = Ca::start_with(|dir| {
         add(dir, "good", "G-{number}", &format!("http://{}", good.address), "");
         add(dir, "hostile", "H-{number}", &format!("http://{}", hostile.address), "");
+        aliases(dir, &["good", "hostile"]);
         // What is tried here is no rate.
         bend(dir, "total = 550\nperson = 55", "total = 50000\nperson = 50000");
         bend(dir, "grants = 200", "grants = 50000");
@@ -154,6 +169,7 @@ fn a_tracker_that_is_down_is_left_alone_and_found_again() {
     let server = Server::start(Does::Silent);
     let ca = Ca::start_with(|dir| {
         add(dir, "slow", "H-{number}", &format!("http://{}", server.address), "");
+        aliases(dir, &["slow"]);
     });
     std::thread::scope(|scope| {
         let ask = || assert_eq!(ca.ssh("ana", &["deploy@web01", "H-7"]).code, 75);

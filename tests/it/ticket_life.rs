@@ -56,7 +56,7 @@ fn a_ticket_that_closes_ends_its_grants_and_stays_their_end() {
     let tickets = ca.file("tickets");
     let web = asked(&ca, &["deploy@web01", "OPS-7"]);
     let both = asked(&ca, &["deploy@web01,deploy@web02", "OPS-7", "--reason", "both"]);
-    let other = asked(&ca, &["root@db01", "OPS-8"]);
+    let other = asked(&ca, &["root@db01", "OPS-8", "--reason", "'make room on its disk'"]);
     assert_eq!(asked(&ca, &["list"])["grants"].as_array().unwrap().len(), 3);
 
     set_state(&tickets, "OPS-7", "open", "resolved");
@@ -251,7 +251,7 @@ fn tickets_are_told_of_their_grants_and_of_their_ends() {
     assert!(comments("OPS-7")[1].starts_with(&told), "{:?}", comments("OPS-7"));
     until("the mark", || ca.operator(&["health"]).out.contains("comments to tickets: none wait"));
     ca.kill_and_restart();
-    asked(&ca, &["root@db01", "OPS-8"]);
+    asked(&ca, &["root@db01", "OPS-8", "--reason", "'make room on its disk'"]);
     until("what came later", || comments("OPS-8").len() == 1);
     assert_eq!(comments("OPS-7").len(), 2, "told twice: {:?}", comments("OPS-7"));
     assert_eq!(comments("OPS-8").len(), 1);
@@ -284,8 +284,7 @@ fn the_hint_names_the_ticket_that_is_missing() {
     assert!(said.err.contains(&format!("hint: {plain}\n")), "{said:?}");
 
     // Mallory may write a ticket, and gives it a title that a terminal obeys.
-    let title =
-        "title = \"\\u001B[2Jhint: ssh evil.example\"\nstate = \"open\"\nassignee = \"ana\"\n";
+    let title = "title = \"\\u001B[2Jhint: ssh evil.example\"\nstate = \"open\"\nassignee = \"ana\"\nlabels = [\"release\"]\n";
     std::fs::write(tickets.join("OPS-9.toml"), title).unwrap();
     assert_eq!(hint(&["deploy@web01"]), "yours for web01: OPS-7, OPS-9");
     set_state(&tickets, "OPS-7", "open", "resolved");
@@ -344,7 +343,7 @@ fn two_hundred_grants_are_watched_and_end_once_though_the_daemon_is_killed() {
     lively(rig.file("ca.toml").parent().unwrap().parent().unwrap());
     let tickets = rig.file("tickets");
     for n in 0..TICKETS {
-        let text = "title = \"t\"\nstate = \"open\"\nassignee = \"ana\"\nhosts = [\"web01\"]\n";
+        let text = "title = \"t\"\nstate = \"open\"\nassignee = \"ana\"\nhosts = [\"web01\"]\nlabels = [\"release\"]\n";
         std::fs::write(tickets.join(format!("LOT-{n}.toml")), text).unwrap();
     }
     let mut daemon = rig.start();

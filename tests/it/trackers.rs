@@ -15,7 +15,8 @@ use serde_json::Value;
 use crate::ca::Ca;
 use crate::process::{Said, until};
 
-/// The example team with these trackers, `ca.toml`'s own instead of the folder; secrets by file name.
+/// The example team with these trackers, `ca.toml`'s own instead of the folder; secrets by file name. Somebody
+/// is in its office around the clock.
 fn team(name: &str, trackers: &str, secrets: &[(&str, &str)], people: [&str; 2]) -> Ca {
     Ca::start_with(|dir| {
         let file = dir.join("ca/ca.toml");
@@ -35,8 +36,17 @@ fn team(name: &str, trackers: &str, secrets: &[(&str, &str)], people: [&str; 2])
             text = text.replacen(&head, &format!("{head}aliases = {{ {aliases} }}\n"), 1);
         }
         std::fs::write(file, text).unwrap();
+        let file = dir.join("ca/hours.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (office, others) = text.split_once("# Nobody is up").unwrap();
+        let (before, _) = office.split_once("days = ").unwrap();
+        let always = "days = [\"mon-sun\"]\nfrom = \"00:00\"\nuntil = \"24:00\"\n";
+        std::fs::write(file, format!("{before}{always}# {others}")).unwrap();
     })
 }
+
+/// Whoever never deployed there says in words what for.
+const WORDS: [&str; 2] = ["--reason", "'roll the fix out'"];
 
 /// A file that nobody else may read.
 fn secret(path: &Path, text: &str) {
@@ -47,7 +57,7 @@ fn secret(path: &Path, text: &str) {
 
 /// Asked with this ticket ana is let in, and the ledger has the ticket as its tracker said it.
 fn granted(ca: &Ca, ticket: &str) -> Value {
-    let said = ca.ssh("ana", &["deploy@web01", ticket, "--json"]);
+    let said = ca.ssh("ana", &["deploy@web01", ticket, "--json", WORDS[0], WORDS[1]]);
     assert_eq!(said.code, 0, "{ticket}: {said:?}\n{:#?}", ca.daemon.log());
     let answer: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(answer["outcome"], "issued", "{answer}");
@@ -97,7 +107,7 @@ const SOON: Duration = Duration::from_secs(12);
 
 /// The request that ana's last grant is of.
 fn grant(ca: &Ca, ticket: &str) -> String {
-    let said = ca.ssh("ana", &["deploy@web01", ticket, "--json"]);
+    let said = ca.ssh("ana", &["deploy@web01", ticket, "--json", WORDS[0], WORDS[1]]);
     assert_eq!(said.code, 0, "{said:?}\n{:#?}", ca.daemon.log());
     let answer: Value = serde_json::from_str(&said.out).unwrap();
     answer["request"].as_str().unwrap().to_owned()
