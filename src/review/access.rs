@@ -1,5 +1,6 @@
 //! Who can get where: every person and account that an offer covers, whatever the circumstances, with the
-//! offer's terms, the conditions that are left open, and the locks that stood.
+//! offer's terms, the conditions that are left open, and the locks that stood. After the people the groups
+//! that somebody is in while it is their shift: what whoever it is has by that.
 //!
 //! One person is looked at at a time and handed on at once: what is held in memory does not grow with the
 //! number of people.
@@ -8,9 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::moment::Moment;
 use crate::certificate::fingerprint;
-use crate::certificate::names::{HostName, Login, OfferId, PersonName, Principal, TagName};
+use crate::certificate::names::{
+    GroupName, HostName, Login, OfferId, PersonName, Principal, TagName,
+};
 use crate::config::hosts::{Host, Principals};
-use crate::config::people::Person;
+use crate::config::people::{Person, PersonKind};
 use crate::config::{ConfigError, Deciding};
 use crate::decide::facts::Account;
 use crate::decide::office::{Act, Matter};
@@ -36,12 +39,25 @@ pub struct Filter {
 
 /// What one person has by one offer, or may do at the desk by one permit.
 pub struct Access<'m> {
-    /// The person or service.
+    /// The person or service; of a group by shift whoever's shift it is, by the group's name.
     pub person: &'m Person,
+    /// What they are.
+    pub kind: Kind,
     /// The locks that stood against the person, or a key of theirs, a sentence each.
     pub locked: &'m [String],
     /// What it is.
     pub what: What<'m>,
+}
+
+/// What those are who have access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Human.
+    Person,
+    /// Program.
+    Service,
+    /// Whoever's shift it is, in a group.
+    Shift,
 }
 
 /// What somebody has.
@@ -63,6 +79,7 @@ pub enum What<'m> {
 pub struct Review<'m> {
     moment: &'m Moment,
     filter: Filter,
+    shifts: Vec<Person>,
     hosts: Vec<&'m Host>,
     offers: BTreeMap<OfferId, Statement>,
     /// By host and login, where anything is locked.
@@ -70,8 +87,13 @@ pub struct Review<'m> {
 }
 
 impl<'m> Review<'m> {
-    /// Of a moment. A name that does not exist there is an error.
-    pub fn new(moment: &'m Moment, mut filter: Filter) -> Result<Self, ConfigError> {
+    /// Of a moment. A name that does not exist there is an error. `by_shift` are the groups that people are
+    /// in while it is their shift.
+    pub fn new(
+        moment: &'m Moment,
+        mut filter: Filter,
+        by_shift: &[GroupName],
+    ) -> Result<Self, ConfigError> {
         let Deciding { people, hosts, policy, .. } = &moment.deciding;
         if let Some(name) = &filter.person
             && people.get(name).is_none()
@@ -99,7 +121,8 @@ impl<'m> Review<'m> {
         let hosts: Vec<&Host> = hosts.iter().filter(|host| !host.accounts.is_empty()).collect();
         let offers = offers(policy);
         let locks = locks_on(&moment.locks, &moment.deciding, &hosts);
-        Ok(Self { moment, filter, hosts, offers, locks })
+        let shifts = by_shift.iter().filter_map(whoever).collect();
+        Ok(Self { moment, filter, shifts, hosts, offers, locks })
     }
 
     /// The moment.
@@ -126,6 +149,35 @@ impl<'m> Review<'m> {
         let Some(mut reach) = reach(policy, &self.moment.deciding, &self.hosts)? else {
             return Ok(());
         };
+        let one = self.filter.person.as_ref();
+        for person in people.iter().filter(|person| one.is_none_or(|one| *one == person.name)) {
+            let locked = locks_of(&self.moment.locks, person);
+            let kind = match person.kind {
+                PersonKind::Person => Kind::Person,
+                PersonKind::Service => Kind::Service,
+            };
+            self.person(&mut reach, person, None, |what| {
+                visit(Access { person, kind, locked: &locked, what })
+            })?;
+        }
+        for person in self.shifts.iter().filter(|_| one.is_none()) {
+            // What they have without it is theirs, and is told with them.
+            let off = Person { groups: BTreeSet::new(), ..person.clone() };
+            self.person(&mut reach, person, Some(&off), |what| {
+                visit(Access { person, kind: Kind::Shift, locked: &[], what })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Hands on what one person has, but for what is `besides` somebody else's too.
+    fn person<E: From<PolicyFault>>(
+        &self,
+        reach: &mut Reach<'_>,
+        person: &Person,
+        besides: Option<&Person>,
+        mut visit: impl FnMut(What<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let filter = &self.filter;
         let wanted = |host: usize| {
             self.hosts.get(host).is_some_and(|host| {
@@ -134,35 +186,58 @@ impl<'m> Review<'m> {
             })
         };
         let everything = self.hosts.iter().enumerate().all(|(at, _)| wanted(at));
-        let desk = everything && filter.host.is_none() && filter.login.is_none();
-        let one = filter.person.as_ref();
-        for person in people.iter().filter(|person| one.is_none_or(|one| *one == person.name)) {
-            let locked = locks_of(&self.moment.locks, person);
-            let covered = of(&mut reach, &self.moment.deciding, &self.hosts, person)?;
-            for Covered { offer, forbids, accounts } in covered.iter() {
-                let Some(offer) = self.offers.get(offer.id()) else { continue };
-                let accounts: BTreeMap<&Login, Vec<usize>> = accounts
-                    .iter()
-                    .filter(|(login, _)| filter.login.as_ref().is_none_or(|one| one == *login))
-                    .map(|(login, hosts)| match everything {
-                        true => (login, hosts.clone()),
-                        false => (login, hosts.iter().copied().filter(|at| wanted(*at)).collect()),
-                    })
-                    .filter(|(_, hosts)| !hosts.is_empty())
-                    .collect();
-                if !accounts.is_empty() {
-                    let what = What::Accounts { offer, forbids, accounts };
-                    visit(Access { person, locked: &locked, what })?;
-                }
+        let covered = of(reach, &self.hosts, person)?;
+        let others = match besides {
+            Some(other) => of(reach, &self.hosts, other)?,
+            None => Default::default(),
+        };
+        for Covered { offer, forbids, accounts } in covered.iter() {
+            let Some(told) = self.offers.get(offer.id()) else { continue };
+            let theirs = others.iter().find(|other| other.offer.id() == offer.id());
+            let theirs = |login: &Login, at: usize| {
+                theirs.is_some_and(|other| {
+                    other.accounts.get(login).is_some_and(|hosts| hosts.contains(&at))
+                })
+            };
+            let accounts: BTreeMap<&Login, Vec<usize>> = accounts
+                .iter()
+                .filter(|(login, _)| filter.login.as_ref().is_none_or(|one| one == *login))
+                .map(|(login, hosts)| match everything && besides.is_none() {
+                    true => (login, hosts.clone()),
+                    false => {
+                        let some = hosts.iter().copied();
+                        (login, some.filter(|at| wanted(*at) && !theirs(login, *at)).collect())
+                    }
+                })
+                .filter(|(_, hosts)| !hosts.is_empty())
+                .collect();
+            if !accounts.is_empty() {
+                visit(What::Accounts { offer: told, forbids, accounts })?;
             }
-            if desk {
-                for leave in at_desk(&reach, person)? {
-                    visit(Access { person, locked: &locked, what: What::Desk(&leave) })?;
+        }
+        if everything && filter.host.is_none() && filter.login.is_none() {
+            let others = besides.map_or(Ok(Vec::new()), |other| at_desk(reach, other))?;
+            for leave in at_desk(reach, person)? {
+                if !others.iter().any(|other| other.id == leave.id && other.act == leave.act) {
+                    visit(What::Desk(&leave))?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Somebody in a group by shift, whoever it is.
+fn whoever(group: &GroupName) -> Option<Person> {
+    Some(Person {
+        // Names of groups and of people are of the same kind.
+        name: group.as_str().parse().ok()?,
+        kind: PersonKind::Person,
+        groups: BTreeSet::from([group.clone()]),
+        email: None,
+        keys: Vec::new(),
+        aliases: BTreeMap::new(),
+    })
 }
 
 fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> ConfigError {
@@ -205,7 +280,6 @@ pub(super) fn reach<'m>(
 /// What one person can reach.
 pub(super) fn of<'m>(
     reach: &mut Reach<'m>,
-    _deciding: &Deciding,
     hosts: &[&Host],
     person: &Person,
 ) -> Result<std::rc::Rc<Vec<Covered<'m>>>, PolicyFault> {

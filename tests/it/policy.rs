@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::ca::{Ca, hallpass};
 use crate::process::{run, run_with_input, until};
@@ -289,6 +289,33 @@ fn access_is_told_for_any_moment_of_the_ledger() {
     found.sort();
     assert_eq!(found, wanted);
     assert!(now[0]["policy"].as_str().unwrap().starts_with("entry 0 sha256 "), "{:?}", now[0]);
+
+    // What is whoever's who is on call, and only that.
+    let all = csv(&access(&["--format", "csv"]).ok());
+    let of: Vec<_> = all.iter().filter(|row| row["kind"] == "shift").collect();
+    assert!(!of.is_empty());
+    for row in &of {
+        assert_eq!((&row["person"], &row["offer"]), (&json!("on-call"), &json!("root-on-call")));
+        assert_eq!(
+            (&row["login"], &row["tags"].as_str().unwrap().contains("prod")),
+            (&json!("root"), &true)
+        );
+    }
+    let table = access(&["--tag", "prod"]).ok();
+    let (_, shift) = table.split_once("\non-call (whoever's shift it is)\n").unwrap();
+    assert!(
+        shift.starts_with("  root@tag:prod, by root-on-call: 5m certificates within 4h, "),
+        "{shift}"
+    );
+    assert!(
+        shift.contains("    needs a ticket that is open and names the host or none\n"),
+        "{shift}"
+    );
+    let json: Value =
+        serde_json::from_str(&access(&["--format", "json", "--host", "db01"]).ok()).unwrap();
+    let last = json.as_array().unwrap().last().unwrap();
+    assert_eq!((&last["kind"], &last["account"]), (&json!("shift"), &json!("root@db01")));
+    assert!(!access(&["--host", "dev01"]).ok().contains("on-call"));
 
     // A lock, and then other files.
     assert_eq!(ca.ssh("ana", &["lock", "host:web01", "--reason", "=cmd|' /C calc'!A0"]).code, 0);

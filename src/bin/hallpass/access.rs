@@ -4,7 +4,7 @@ use std::io::{BufWriter, ErrorKind, Write as _};
 
 use clap::{Args, ValueEnum};
 
-use hallpass::certificate::names::{PersonName, TagName};
+use hallpass::certificate::names::{GroupName, PersonName, TagName};
 use hallpass::config::Config;
 use hallpass::config::ca::Ca;
 use hallpass::desk::request::Place;
@@ -65,12 +65,12 @@ pub(crate) fn access(words: AccessWords) -> Result<(), Stop> {
         }
     }
     let ca = Ca::load(&at.config)?;
-    let by_shift: Vec<String> = ca.on_call.iter().map(|one| one.group.to_string()).collect();
+    let by_shift: Vec<GroupName> = ca.on_call.iter().map(|one| one.group.clone()).collect();
     let moment = match as_of {
         None => Moment::now(Config::load(&at.config)?, SystemClock.now())?,
         Some(as_of) => Moment::past(&ca, as_of)?,
     };
-    let review = Review::new(&moment, filter)?;
+    let review = Review::new(&moment, filter, &by_shift)?;
     let format = match format {
         Form::Table => Format::Table,
         Form::Csv => Format::Csv,
@@ -90,9 +90,6 @@ pub(crate) fn access(words: AccessWords) -> Result<(), Stop> {
     // The file stands by itself; whoever made it sees the same.
     if !matches!(format, Format::Table) {
         moment.source.lines().iter().for_each(|line| say(line));
-    }
-    for group in by_shift {
-        say(&format!("not listed: what offers give to {group}, which is whoever's shift it is"));
     }
     say(&format!(
         "{} of {}",

@@ -143,7 +143,7 @@ impl<'m> Side<'m> {
     /// What a person has here; nothing where there is no such person.
     fn covered(&mut self, name: &PersonName) -> Result<Rc<Vec<Covered<'m>>>, PolicyFault> {
         match (self.moment.deciding.people.get(name), &mut self.reach) {
-            (Some(person), Some(reach)) => of(reach, &self.moment.deciding, &self.hosts, person),
+            (Some(person), Some(reach)) => of(reach, &self.hosts, person),
             _ => Ok(Rc::default()),
         }
     }

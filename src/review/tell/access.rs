@@ -7,14 +7,13 @@ use serde_json::{Value, json};
 
 use super::line;
 use crate::audit::tell::ascii;
-use crate::certificate::names::{HostName, Login};
+use crate::certificate::names::{HostName, Login, PersonName};
 use crate::certificate::safe::Safe;
 use crate::config::ConfigError;
 use crate::config::hosts::Host;
-use crate::config::people::PersonKind;
 use crate::config::snapshot::hex;
 use crate::decide::{PolicyFault, Terms};
-use crate::review::access::{Access, Review, What};
+use crate::review::access::{Access, Kind, Review, What};
 use crate::review::group::Places;
 use crate::review::moment::Source;
 
@@ -65,8 +64,8 @@ impl From<NotWritten> for ConfigError {
     }
 }
 
-/// Writes all of it; how many people, and how many accounts of theirs, an account counted once for each
-/// offer.
+/// Writes all of it; how many people, and how many accounts, an account counted once for each person or
+/// shift and offer.
 pub fn write(
     review: &Review<'_>,
     format: Format,
@@ -90,16 +89,17 @@ fn table(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotW
     let (mut people, mut accounts, mut last) = (0, 0, None);
     review.each(|access| {
         let person = access.person;
-        if last.as_ref() != Some(&person.name) {
-            last = Some(person.name.clone());
-            people += 1;
+        let who = (access.kind, person.name.clone());
+        if last.as_ref() != Some(&who) {
+            last = Some(who);
+            people += usize::from(access.kind != Kind::Shift);
             let groups: Vec<&str> = person.groups.iter().map(|group| group.as_str()).collect();
-            let groups = if groups.is_empty() {
-                String::new()
-            } else {
-                format!(", in {}", groups.join(", "))
+            let what = match (access.kind, groups.as_slice()) {
+                (Kind::Shift, _) => "whoever's shift it is".to_owned(),
+                (_, []) => kind(&access).to_owned(),
+                (_, groups) => format!("{}, in {}", kind(&access), groups.join(", ")),
             };
-            writeln!(to, "\n{} ({}{groups})", person.name, kind(&access))?;
+            writeln!(to, "\n{} ({what})", person.name)?;
             for lock in access.locked {
                 writeln!(to, "  locked: {lock}")?;
             }
@@ -371,23 +371,24 @@ fn json(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotWr
 struct Counted {
     people: usize,
     accounts: usize,
-    last: Option<String>,
+    last: Option<(Kind, PersonName)>,
 }
 
 impl Counted {
     fn person(&mut self, access: &Access<'_>) {
-        let name = access.person.name.as_str();
-        if self.last.as_deref() != Some(name) {
-            self.last = Some(name.to_owned());
-            self.people += 1;
+        let who = (access.kind, &access.person.name);
+        if self.last.as_ref().map(|(kind, name)| (*kind, name)) != Some(who) {
+            self.last = Some((access.kind, access.person.name.clone()));
+            self.people += usize::from(access.kind != Kind::Shift);
         }
     }
 }
 
 fn kind(access: &Access<'_>) -> &'static str {
-    match access.person.kind {
-        PersonKind::Person => "person",
-        PersonKind::Service => "service",
+    match access.kind {
+        Kind::Person => "person",
+        Kind::Service => "service",
+        Kind::Shift => "shift",
     }
 }
 
