@@ -135,7 +135,8 @@ impl Counts {
         }
         let coming = self.flying.values().filter(|one| one.person == *person && one.grant).count();
         if grants > 0 && live + coming + grants > most_grants {
-            let what = format!("{person} has {live} live grants, and {most_grants} at most");
+            let grants = if live == 1 { "grant" } else { "grants" };
+            let what = format!("{person} has {live} live {grants}, and {most_grants} at most");
             return Err(Over { what, next: None });
         }
         for (n, (offer, limit)) in more.iter().enumerate() {

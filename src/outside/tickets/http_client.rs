@@ -183,10 +183,14 @@ impl Client {
 
 /// The status of an error, and what the tracker says of it: what operators look for.
 fn complaint(reply: &Reply, call: &Call<'_>) -> String {
-    let said = String::from_utf8_lossy(&reply.body);
+    let said = String::from_utf8_lossy(&reply.body).into_owned();
+    // Before it is cut: half a secret is not known for one.
+    let said = match &call.secret {
+        Some(secret) => secret.blank(said),
+        None => said,
+    };
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
     let said: String = said.chars().take(200).collect();
-    let said = call.secret.as_ref().map_or(said.clone(), |secret| secret.blank(said));
     match said.is_empty() || said.starts_with('<') {
         true => reply.status.to_string(),
         false => format!("{} {}", reply.status, Safe(&said)),
