@@ -72,7 +72,7 @@ fn a_large_site_is_read_in_a_moment_and_its_memory_does_not_grow() {
         write_site(&dir.join("ca"), ana.trim());
     });
     let reloads: usize =
-        std::env::var("HALLPASS_RELOADS").map_or(10, |number| number.parse().unwrap());
+        std::env::var("HALLPASS_RELOADS").map_or(14, |number| number.parse().unwrap());
     let pid = ca.daemon.pid();
     let begun = Instant::now();
     let said = ca.operator(&["check"]);
@@ -92,7 +92,7 @@ fn a_large_site_is_read_in_a_moment_and_its_memory_does_not_grow() {
         let took = begun.elapsed();
         assert!(said.err.contains("deciding from now on: hosts"), "{said:?}");
         (slowest, total) = (slowest.max(took), total + took);
-        if n == reloads / 10 {
+        if n == reloads / 2 {
             early = memory(pid);
         }
     }
@@ -106,8 +106,9 @@ fn a_large_site_is_read_in_a_moment_and_its_memory_does_not_grow() {
         "hosts.toml {bytes} KiB; check {check:?}; reload {:?}, slowest {slowest:?}; one request {asked:?}; \
          memory {at_start} MiB at start, {early} after {}, {late} after {reloads} reloads",
         total / u32::try_from(reloads).unwrap(),
-        reloads / 10 + 1
+        reloads / 2 + 1
     );
-    // Old and new stand side by side for a moment, and an allocator keeps some of that; not more each time.
-    assert!(late <= early + 16, "{at_start}, {early}, {late} MiB");
+    // Old and new stand side by side for a moment, and an allocator keeps some of that, sooner or later; not
+    // more each time. A site that is kept is 20 MiB more at each reload.
+    assert!(late <= early + 48, "{at_start}, {early}, {late} MiB");
 }
