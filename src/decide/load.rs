@@ -137,9 +137,12 @@ impl Draft {
                     })
                 }
                 annotations::Read::Permit { terms, description } => {
-                    let (scope, conjuncts) = (Scope::of(&policy), split::conjuncts(&clauses));
+                    let (scope, login) = (Scope::of(&policy), split::first_login(&clauses));
+                    let conjuncts = split::conjuncts(&clauses);
                     PolicySet::from_policies([policy]).map(|alone| {
-                        self.offers.push(Offer { id, terms, description, scope, alone, conjuncts });
+                        let offer =
+                            Offer { id, terms, description, scope, login, alone, conjuncts };
+                        self.offers.push(offer);
                     })
                 }
             };

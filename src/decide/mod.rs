@@ -195,8 +195,9 @@ fn judge<'p>(
                 case
             }
         };
-        let answer = ask(&authorizer, &case.request, &offer.alone, asked)?;
-        all.push(Judged { offer, given, permits: answer.decision() == Answer::Allow, case });
+        let permits = offer.may_open(&facts.account.login)
+            && ask(&authorizer, &case.request, &offer.alone, asked)?.decision() == Answer::Allow;
+        all.push(Judged { offer, given, permits, case });
     }
     Ok(all)
 }

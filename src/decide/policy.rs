@@ -69,12 +69,19 @@ pub struct Offer {
     pub(super) terms: Terms,
     pub(super) description: Option<String>,
     pub(super) scope: Scope,
+    /// The login that its first condition asks for. As with the scope, Cedar need not be asked for another.
+    pub(super) login: Option<String>,
     /// The policy by itself: each offer is judged alone.
     pub(super) alone: PolicySet,
     pub(super) conjuncts: Vec<Conjunct>,
 }
 
 impl Offer {
+    /// Whether its first condition may hold for this login.
+    pub(super) fn may_open(&self, login: &Login) -> bool {
+        self.login.as_ref().is_none_or(|only| only == login.as_str())
+    }
+
     /// Its `@id`.
     pub fn id(&self) -> &OfferId {
         &self.id

@@ -52,6 +52,13 @@ fn fault_is_no() {
     let mut asked = facts("ana", "root@web01");
     let Decision::Fault(fault) = decide(&policy, &asked) else { panic!("no fault") };
     assert_eq!(fault.policy(), Some("broken"));
+    // One that cannot be for this login is not evaluated, but only where that comes first.
+    let overflow = "context.ttl * 9223372036854775807 > 0";
+    let other = format!("when {{ resource.login == \"dev\" }} when {{ {overflow} }}");
+    let late = format!("when {{ {overflow} }} when {{ resource.login == \"dev\" }}");
+    let text = |with: &str| offer("fine", "") + &offer("broken", with);
+    assert_eq!(said(&load(&text(&other)), &asked), "granted by fine");
+    assert!(said(&load(&text(&late)), &asked).starts_with("fault: policy broken could not"));
     // An offer that is not judged cannot fault.
     asked.offer = Some("fine".parse().unwrap());
     assert_eq!(said(&policy, &asked), "granted by fine");

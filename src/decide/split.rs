@@ -112,6 +112,25 @@ pub(super) fn lifted(clauses: &[Clause]) -> Vec<Conjunct> {
     all
 }
 
+/// The login that the first condition asks for, if that is what it does: `resource.login == "deploy"`.
+pub(super) fn first_login(clauses: &[Clause]) -> Option<String> {
+    let Some(Clause::When(first)) = clauses.first() else { return None };
+    let mut parts = Vec::new();
+    flatten(first, false, &mut parts);
+    let Expr::BinaryOp { op: BinaryOp::Eq, left, right } = parts.first()?.as_ref() else {
+        return None;
+    };
+    let Expr::GetAttr { expr, attr } = left.as_ref() else { return None };
+    match right.as_ref() {
+        Expr::Literal(Literal::String(login))
+            if attr == "login" && **expr == Expr::Var(Var::Resource) =>
+        {
+            Some(login.to_string())
+        }
+        _ => None,
+    }
+}
+
 /// Takes `a && b` apart, and `!(a || b)`, which is `!a && !b`.
 fn flatten(expr: &Arc<Expr>, negated: bool, into: &mut Vec<Arc<Expr>>) {
     match (expr.as_ref(), negated) {
@@ -336,6 +355,35 @@ pub(super) mod tests {
         let text = format!("permit (principal, action, resource) {clauses};");
         let policy: cedar_policy::Policy = text.parse().unwrap();
         conjuncts(policy.to_pst().unwrap().body().clauses())
+    }
+
+    #[test]
+    fn only_a_login_that_is_asked_for_before_all_else_tells_without_cedar() {
+        let first = |clauses: &str| {
+            let text = format!("permit (principal, action, resource) {clauses};");
+            let policy: cedar_policy::Policy = text.parse().unwrap();
+            first_login(policy.to_pst().unwrap().body().clauses())
+        };
+        for yes in [
+            "when { resource.login == \"deploy\" }",
+            "when { resource.login == \"deploy\" && context has ticket } unless { context.frozen }",
+        ] {
+            assert_eq!(first(yes).as_deref(), Some("deploy"), "{yes}");
+        }
+        for no in [
+            "",
+            "unless { resource.login == \"deploy\" }",
+            "unless { resource.login != \"deploy\" }",
+            "when { resource.login != \"deploy\" }",
+            "when { resource.login == \"deploy\" || context.frozen }",
+            "when { !(resource.login == \"deploy\") }",
+            "when { resource.host == \"deploy\" }",
+            "when { principal.login == \"deploy\" }",
+            "when { resource.login == principal.name }",
+            "when { context.ttl * 2 > 4 } when { resource.login == \"deploy\" }",
+        ] {
+            assert_eq!(first(no), None, "{no}");
+        }
     }
 
     #[test]
