@@ -5,16 +5,16 @@
 //! They come from people (`freeze`, `thaw`) and from webhooks, and those are a fold over the ledger's
 //! entries of kind `freeze`; and from files in a folder, which stand for as long as they are there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::changes::{Changes, refold};
 use crate::certificate::names::{FreezeName, TagName};
 use crate::certificate::safe::Safe;
-use crate::certificate::time::{Span, UnixTime};
+use crate::certificate::time::UnixTime;
 use crate::ledger::facts::{FreezeChange, Header};
-use crate::ledger::leaf::{Kind, Leaf};
-use crate::ledger::store::{Row, Store, StoreError};
-use crate::ledger::tree::Hash;
+use crate::ledger::leaf::Kind;
+use crate::ledger::store::{Store, StoreError};
 
 /// A freeze that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,16 +67,8 @@ impl fmt::Display for Freeze {
 #[derive(Debug, Default)]
 pub struct Freezes {
     standing: BTreeMap<FreezeName, Freeze>,
-    /// When each of those who change freezes did within the last hour, at most [`CHANGES`] times.
-    changes: HashMap<String, VecDeque<UnixTime>>,
+    changes: Changes<String>,
 }
-
-/// How many freezes one person or webhook may set or lift within [`CHANGES_SPAN`]: more than any bad day
-/// needs, and an end to filling the ledger.
-const CHANGES: usize = 100;
-
-/// The span in which changes are counted.
-const CHANGES_SPAN: Span = Span::secs(3600);
 
 impl Freezes {
     /// Reads every freeze there ever was. What would lift one unnoticed, facts that are not those of the
@@ -85,24 +77,10 @@ impl Freezes {
         let mut freezes = Self::default();
         let mut unread = None;
         store.each_of(Kind::Freeze, |row| {
-            unread = freezes.refold(&row).err();
+            unread = refold(&row, "a freeze", |facts| freezes.fold(facts)).err();
             unread.is_none()
         })?;
         unread.map_or(Ok(freezes), Err)
-    }
-
-    fn refold(&mut self, row: &Row) -> Result<(), StoreError> {
-        let say =
-            |why: &dyn fmt::Display| StoreError(format!("entry {}, a freeze, {why}", row.index));
-        let leaf: Leaf = row.leaf.parse().map_err(|why| say(&why))?;
-        let Some(facts) = &row.facts else {
-            tracing::error!(index = row.index, "a freeze without facts: what it was nobody knows");
-            return Ok(());
-        };
-        if Hash::of(facts) != leaf.facts {
-            return Err(say(&"is not what was written"));
-        }
-        self.fold(facts).map_err(|why| say(&why))
     }
 
     /// Takes in an entry of kind `freeze`.
@@ -110,11 +88,7 @@ impl Freezes {
         let header: Header = serde_json::from_slice(facts).map_err(|why| why.to_string())?;
         let change: FreezeChange = serde_json::from_slice(facts).map_err(|why| why.to_string())?;
         let by = change.who();
-        let changes = self.changes.entry(by.clone()).or_default();
-        changes.push_back(header.time);
-        if changes.len() > CHANGES {
-            changes.pop_front();
-        }
+        self.changes.count(by.clone(), header.time);
         let FreezeChange { name, frozen, tags, until, reason, .. } = change;
         if frozen {
             // What is renewed stands since it was set.
@@ -129,17 +103,13 @@ impl Freezes {
 
     /// Whether this person, operator or webhook may change one more.
     pub fn may_change(&self, by: &str, now: UnixTime) -> bool {
-        let recent = |times: &VecDeque<UnixTime>| {
-            times.iter().filter(|time| now.since(**time) < CHANGES_SPAN).count()
-        };
-        self.changes.get(by).is_none_or(|times| recent(times) < CHANGES)
+        self.changes.may(by, now)
     }
 
     /// Drops what time has ended.
     pub fn forget(&mut self, now: UnixTime) {
         self.standing.retain(|_, freeze| freeze.until.is_none_or(|until| now < until));
-        let old = |time: &UnixTime| now.since(*time) >= CHANGES_SPAN;
-        self.changes.retain(|_, times| times.back().is_some_and(|time| !old(time)));
+        self.changes.forget(now);
     }
 
     /// Those that stand at this moment.

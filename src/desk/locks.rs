@@ -3,19 +3,19 @@
 //! A fold over the ledger's entries of kind `lock`, from the first on: a lock never ends by itself. It
 //! stands above the files, and may name what is in none of them, not yet or not any more.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use super::changes::{Changes, refold};
 use crate::certificate::names::{HostName, Login, PersonName, Principal, TagName};
 use crate::certificate::safe::Safe;
-use crate::certificate::time::{Span, UnixTime};
+use crate::certificate::time::UnixTime;
 use crate::config::hosts::{Host, Hosts, Principals};
 use crate::ledger::facts::{Granted, Header, LockChange};
-use crate::ledger::leaf::{Kind, Leaf};
+use crate::ledger::leaf::Kind;
 use crate::ledger::record::Bar;
-use crate::ledger::store::{Row, Store, StoreError};
-use crate::ledger::tree::Hash;
+use crate::ledger::store::{Store, StoreError};
 
 /// What can be locked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,16 +130,8 @@ impl fmt::Display for Lock {
 #[derive(Debug, Clone, Default)]
 pub struct Locks {
     standing: BTreeMap<Target, Lock>,
-    /// When each person changed locks within the last hour, at most [`CHANGES`] times.
-    changes: HashMap<PersonName, VecDeque<UnixTime>>,
+    changes: Changes<PersonName>,
 }
-
-/// How many locks one person may set or lift within [`CHANGES_SPAN`] over SSH: more than any bad day
-/// needs, and an end to filling the ledger.
-const CHANGES: usize = 100;
-
-/// The span in which changes are counted.
-const CHANGES_SPAN: Span = Span::secs(3600);
 
 impl Locks {
     /// Reads every lock there ever was. What would lift one unnoticed, facts that are not those of the
@@ -157,25 +149,11 @@ impl Locks {
         let mut unread = None;
         store.each_of(Kind::Lock, |row| {
             if row.facts.as_ref().is_none_or(|facts| counts(row.index, facts)) {
-                unread = locks.refold(&row).err();
+                unread = refold(&row, "a lock", |facts| locks.fold(facts)).err();
             }
             unread.is_none()
         })?;
         unread.map_or(Ok(locks), Err)
-    }
-
-    fn refold(&mut self, row: &Row) -> Result<(), StoreError> {
-        let say =
-            |why: &dyn fmt::Display| StoreError(format!("entry {}, a lock, {why}", row.index));
-        let leaf: Leaf = row.leaf.parse().map_err(|why| say(&why))?;
-        let Some(facts) = &row.facts else {
-            tracing::error!(index = row.index, "a lock without facts: what it locked nobody knows");
-            return Ok(());
-        };
-        if Hash::of(facts) != leaf.facts {
-            return Err(say(&"is not what was written"));
-        }
-        self.fold(facts).map_err(|why| say(&why))
     }
 
     /// Takes in an entry of kind `lock`.
@@ -184,11 +162,7 @@ impl Locks {
         let change: LockChange = serde_json::from_slice(facts).map_err(|why| why.to_string())?;
         let by = change.who();
         if let Some(person) = &change.person {
-            let changes = self.changes.entry(person.clone()).or_default();
-            changes.push_back(header.time);
-            if changes.len() > CHANGES {
-                changes.pop_front();
-            }
+            self.changes.count(person.clone(), header.time);
         }
         let LockChange { target, name, locked, reason, .. } = change;
         let target: Target = match target.as_str() {
@@ -206,16 +180,12 @@ impl Locks {
 
     /// Whether a person may change one more lock.
     pub fn may_change(&self, person: &PersonName, now: UnixTime) -> bool {
-        let recent = |times: &VecDeque<UnixTime>| {
-            times.iter().filter(|time| now.since(**time) < CHANGES_SPAN).count()
-        };
-        self.changes.get(person).is_none_or(|times| recent(times) < CHANGES)
+        self.changes.may(person, now)
     }
 
     /// Drops what time has ended; a lock it never ends.
     pub fn forget(&mut self, now: UnixTime) {
-        let old = |time: &UnixTime| now.since(*time) >= CHANGES_SPAN;
-        self.changes.retain(|_, times| times.back().is_some_and(|time| !old(time)));
+        self.changes.forget(now);
     }
 
     /// All of them.

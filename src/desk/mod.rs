@@ -13,6 +13,7 @@
 //! ```
 
 pub mod around;
+mod changes;
 pub(crate) mod collect;
 pub mod delivery;
 pub mod ended;

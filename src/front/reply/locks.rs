@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Reply, exit, json_reply, say};
+use super::{Reply, exit, json_reply, not_done, say};
 use crate::desk::locking::Changed;
 use crate::desk::locks::Lock;
 use crate::desk::outcome::Outcome;
@@ -45,17 +45,7 @@ fn words(changed: &Changed) -> (Vec<String>, String) {
 pub fn by_operator(done: Result<Changed, Outcome>) -> Answer {
     match done {
         Ok(changed) => Answer::ok(words(&changed).0),
-        Err(Outcome::Refused(no)) => {
-            let mut answer = Answer::refused(format!("refused: {}", no.reasons.join("; ")));
-            // The same verbs, typed on the machine.
-            answer.hint = Some(no.hint.replace("ssh ca ", "hallpass "));
-            answer
-        }
-        Err(Outcome::Fault(fault)) => {
-            Answer::fault(format!("fault {}: {}", fault.request, fault.what))
-        }
-        // No lock ends so.
-        Err(_) => Answer::fault("nothing was locked".to_owned()),
+        Err(outcome) => not_done(&outcome),
     }
 }
 

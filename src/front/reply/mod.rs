@@ -14,6 +14,7 @@ pub mod reload;
 use serde_json::{Value, json};
 
 use super::Reply;
+use super::control::Answer;
 use super::verbs::{self, Usage};
 use crate::audit::tell::ascii;
 use crate::certificate::safe::Safe;
@@ -69,6 +70,21 @@ fn fault(fault: &Fault, as_json: bool) -> Reply {
         stdout: Vec::new(),
         stderr: say(&[format!("fault {request}: {what}")], Some(&hint)),
         status: exit::FAULT,
+    }
+}
+
+/// What an operator is told whose order was not carried out.
+fn not_done(outcome: &Outcome) -> Answer {
+    match outcome {
+        Outcome::Refused(no) => {
+            let mut answer = Answer::refused(format!("refused: {}", no.reasons.join("; ")));
+            // The same verbs, typed on the machine.
+            answer.hint = Some(no.hint.replace("ssh ca ", "hallpass "));
+            answer
+        }
+        Outcome::Fault(fault) => Answer::fault(format!("fault {}: {}", fault.request, fault.what)),
+        // No order ends so.
+        _ => Answer::fault("nothing was changed".to_owned()),
     }
 }
 
