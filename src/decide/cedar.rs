@@ -14,7 +14,7 @@ use cedar_policy::{
 use super::facts::{Around, Facts, Person, Ticket};
 use super::saying::Saying;
 use super::terms::Terms;
-use crate::certificate::names::HoursName;
+use crate::certificate::names::{GroupName, HoursName, TagName};
 use crate::certificate::time::{Span, UnixTime};
 
 /// The names of the shipped schema, parsed once, and what makes a reason one.
@@ -39,6 +39,30 @@ pub(super) struct Words {
     pub(super) desk: EntityUid,
     /// Which reasons say something; others are as if none was given.
     pub(super) saying: Saying,
+    /// What the policy names: no other group or tag can matter to it, and each costs Cedar time. Where it is
+    /// not known every one of them may.
+    pub(super) named: Option<Named>,
+}
+
+/// The groups and tags that some statement names.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Named {
+    pub(super) groups: HashSet<GroupName>,
+    pub(super) tags: HashSet<TagName>,
+}
+
+impl Named {
+    /// Takes in everything that a statement calls by name. What is no name of ours nobody is in.
+    pub(super) fn take(&mut self, policy: &cedar_policy::Policy) {
+        for uid in policy.entity_literals() {
+            let name = uid.id().unescaped();
+            match uid.type_name().basename() {
+                "Group" => self.groups.extend(name.parse::<GroupName>()),
+                "Tag" => self.tags.extend(name.parse::<TagName>()),
+                _ => {}
+            }
+        }
+    }
 }
 
 impl Words {
@@ -60,7 +84,16 @@ impl Words {
             freeze: one("Action::\"freeze\"")?,
             desk: one("Desk::\"desk\"")?,
             saying: Saying::default(),
+            named: None,
         })
+    }
+
+    fn names_group(&self, name: &GroupName) -> bool {
+        self.named.as_ref().is_none_or(|named| named.groups.contains(name))
+    }
+
+    fn names_tag(&self, name: &TagName) -> bool {
+        self.named.as_ref().is_none_or(|named| named.tags.contains(name))
     }
 }
 
@@ -69,9 +102,9 @@ pub(super) struct Asked<'a> {
     facts: &'a Facts,
     principal: EntityUid,
     resource: EntityUid,
-    /// Who asks and the groups: what `principal in` is true of.
+    /// Who asks and the groups: what `principal in` is true of, as far as policy can tell.
     principals: HashSet<EntityUid>,
-    /// The account, its host and the host's tags: what `resource in` is true of.
+    /// The account, its host and the host's tags: what `resource in` is true of, as far as policy can tell.
     resources: HashSet<EntityUid>,
     entities: Entities,
     words: &'a Words,
@@ -81,12 +114,13 @@ impl<'a> Asked<'a> {
     /// Builds the entities. An error is a bug or a fact that Cedar cannot hold, and ends as a fault.
     pub(super) fn new(words: &'a Words, facts: &'a Facts) -> Result<Self, String> {
         let account = &facts.account;
-        let Who { principal, principals, entity: person_entity } = Who::of(words, &facts.person)?;
+        let Who { principal, principals, entity: person_entity } =
+            Who::of(words, &facts.person, account.owner.as_ref())?;
 
         let resource = uid(&words.account, &format!("{}@{}", account.login, account.host));
         let host = uid(&words.host, account.host.as_str());
-        let tags: HashSet<EntityUid> =
-            account.tags.iter().map(|name| uid(&words.tag, name.as_str())).collect();
+        let tags = account.tags.iter().filter(|name| words.names_tag(name));
+        let tags: HashSet<EntityUid> = tags.map(|name| uid(&words.tag, name.as_str())).collect();
         let mut attributes = HashMap::from([
             ("login".to_owned(), string(account.login.as_str())),
             ("host".to_owned(), string(account.host.as_str())),
@@ -210,17 +244,25 @@ impl<'a> Asked<'a> {
 /// Who asks.
 pub(super) struct Who {
     pub(super) principal: EntityUid,
-    /// Who asks and the groups: what `principal in` is true of.
+    /// Who asks and the groups: what `principal in` is true of, as far as policy can tell.
     pub(super) principals: HashSet<EntityUid>,
     pub(super) entity: Entity,
 }
 
 impl Who {
-    pub(super) fn of(words: &Words, person: &Person) -> Result<Self, String> {
+    /// `owner` is the group that the account asked for belongs to: a policy may ask for it without a name
+    /// (`principal in resource.owner`).
+    pub(super) fn of(
+        words: &Words,
+        person: &Person,
+        owner: Option<&GroupName>,
+    ) -> Result<Self, String> {
         let kind = if person.service { &words.service } else { &words.person };
         let principal = uid(kind, person.name.as_str());
+        let matters = |name: &&GroupName| words.names_group(name) || owner == Some(*name);
+        let groups = person.all_groups().filter(matters);
         let groups: HashSet<EntityUid> =
-            person.all_groups().map(|name| uid(&words.group, name.as_str())).collect();
+            groups.map(|name| uid(&words.group, name.as_str())).collect();
         let mut attributes = HashMap::from([("name".to_owned(), string(person.name.as_str()))]);
         if let Some(email) = &person.email {
             attributes.insert("email".to_owned(), string(email));

@@ -11,7 +11,7 @@ use cedar_policy::{
 use miette::Diagnostic;
 
 use super::annotations;
-use super::cedar::Words;
+use super::cedar::{Named, Words};
 use super::check;
 use super::locate::{self, Statement};
 use super::policy::{Forbid, Forbids, Leave, Offer, Policy, Scope};
@@ -25,7 +25,7 @@ pub(super) fn load(source_name: &str, text: &str, world: &World) -> Result<Polic
     let mut problems = Problems::new(source_name, text);
     let set = text.parse::<PolicySet>();
     let schema = Schema::from_cedarschema_str(Policy::SCHEMA);
-    let (set, schema, words) = match (set, schema, Words::new()) {
+    let (set, schema, mut words) = match (set, schema, Words::new()) {
         (Ok(set), Ok((schema, _)), Ok(mut words)) => {
             words.saying = world.saying.clone();
             (set, schema, words)
@@ -45,7 +45,9 @@ pub(super) fn load(source_name: &str, text: &str, world: &World) -> Result<Polic
         }
     };
 
-    let mut draft = Draft::default();
+    let (mut draft, mut named) = (Draft::default(), Named::default());
+    set.policies().for_each(|policy| named.take(policy));
+    words.named = Some(named);
     let places = locate::statements(text);
     let nowhere = Statement::default();
     for n in 0..set.num_of_policies() + set.num_of_templates() {

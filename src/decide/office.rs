@@ -128,7 +128,7 @@ pub(super) struct Asked<'p> {
 impl<'p> Asked<'p> {
     pub(super) fn new(policy: &'p Policy, matter: &Matter) -> Result<Self, String> {
         let words = &policy.words;
-        let who = Who::of(words, &matter.person)?;
+        let who = Who::of(words, &matter.person, None)?;
         let desk = &words.desk;
         let entities = [who.entity.clone(), Entity::new_no_attrs(desk.clone(), HashSet::new())];
         let entities = Entities::from_entities(entities, None).map_err(|why| why.to_string())?;

@@ -125,7 +125,7 @@ impl<'p> Reach<'p> {
     }
 
     fn look(&self, facts: &Facts) -> Result<Vec<Covered<'p>>, PolicyFault> {
-        let who = Who::of(&self.policy.words, &facts.person).map_err(no_request)?;
+        let who = Who::of(&self.policy.words, &facts.person, None).map_err(no_request)?;
         let who = (&who.principal, &who.principals);
         let barriers: Vec<&Barrier<'_>> =
             self.barriers.iter().filter(|barrier| barrier.scope.is_for(who)).collect();

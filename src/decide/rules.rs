@@ -39,6 +39,26 @@ fn what_a_ticket_lifts_is_told_after_the_ticket_and_what_it_does_not_before() {
 }
 
 #[test]
+fn a_group_counts_however_a_statement_comes_to_it() {
+    let mut asked = facts("ana", "root@web01");
+    asked.account.owner = Some("sre".parse().unwrap());
+    for (with, granted) in [
+        ("when { resource has owner && principal in resource.owner }", true),
+        ("when { principal in [Group::\"dev\", Group::\"sre\"] }", true),
+        ("when { if principal in Group::\"sre\" then true else false }", true),
+        ("unless { principal in Group::\"sre\" }", false),
+        ("unless { resource in [Tag::\"dev\", Tag::\"prod\"] }", false),
+        ("when { resource in Tag::\"prod\" && resource in Host::\"web01\" }", true),
+    ] {
+        let said = said(&load(&offer("all", with)), &asked);
+        assert_eq!(said == "granted by all", granted, "{with}: {said}");
+    }
+    asked.account.owner = Some("dev".parse().unwrap());
+    let owners = offer("all", "when { resource has owner && principal in resource.owner }");
+    assert_ne!(said(&load(&owners), &asked), "granted by all");
+}
+
+#[test]
 fn fault_is_no() {
     // A forbid that overflows: Cedar passes over it, and would let everybody in.
     let overflow = "@id(\"too-big\") forbid (principal, action == Action::\"login\", resource) \

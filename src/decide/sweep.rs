@@ -214,8 +214,11 @@ fn the_parts_say_what_the_whole_says() {
     let authorizer = Authorizer::new();
     let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
     for _ in 0..200 {
-        let facts = numbers.facts();
+        let mut facts = numbers.facts();
+        facts.person.groups.extend((0..3).map(|n| format!("elsewhere-{n}").parse().unwrap()));
         let asked = Asked::new(&words, &facts).unwrap();
+        // Without the groups and tags that no statement names.
+        let named = Asked::new(&policy.words, &facts).unwrap();
         for offer in policy.offers() {
             let given = Given::under(&offer.terms, &facts);
             let request = asked.under(&offer.terms, given.ttl, given.period).unwrap();
@@ -226,6 +229,12 @@ fn the_parts_say_what_the_whole_says() {
                 .all(|part| part.holds(&request, asked.entities()) == Some(true));
             let parts = offer.scope.matches(&asked) && held;
             assert_eq!(answer.decision() == Answer::Allow, parts, "{} {facts:?}", offer.id);
+            for policies in [&offer.alone, &policy.forbids.all] {
+                let [all, few] =
+                    [&asked, &named].map(|asked| ask(&authorizer, &request, policies, asked));
+                let [all, few] = [all, few].map(|answer| deciders(&answer.unwrap()).unwrap());
+                assert_eq!(all, few, "{} {facts:?}", offer.id);
+            }
         }
     }
 }
