@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use cedar_policy::{
-    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
+    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, Request,
+    RestrictedExpression,
 };
 
 use super::facts::{Around, Facts, Person, Ticket};
@@ -52,16 +53,18 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// Takes in everything that a statement calls by name. What is no name of ours nobody is in.
-    pub(super) fn take(&mut self, policy: &cedar_policy::Policy) {
-        for uid in policy.entity_literals() {
+    /// Those of a policy. What is no name of ours nobody is in.
+    pub(super) fn of(policies: &PolicySet) -> Self {
+        let mut named = Self::default();
+        for uid in policies.policies().flat_map(cedar_policy::Policy::entity_literals) {
             let name = uid.id().unescaped();
             match uid.type_name().basename() {
-                "Group" => self.groups.extend(name.parse::<GroupName>()),
-                "Tag" => self.tags.extend(name.parse::<TagName>()),
+                "Group" => named.groups.extend(name.parse::<GroupName>()),
+                "Tag" => named.tags.extend(name.parse::<TagName>()),
                 _ => {}
             }
         }
+        named
     }
 }
 

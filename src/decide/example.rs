@@ -67,8 +67,8 @@ pub(super) fn load(text: &str) -> Policy {
     }
 }
 
-/// What this person asks for, without a ticket, in office hours, of an account that was theirs yesterday; somebody unknown is in no group, an unknown host
-/// has no tag.
+/// What this person asks for, without a ticket, in office hours, of an account that was theirs yesterday;
+/// somebody unknown is in no group, an unknown host has no tag.
 pub(super) fn facts(person: &str, account: &str) -> Facts {
     let (login, host) = account.split_once('@').unwrap();
     let known = PEOPLE.iter().find(|(name, ..)| *name == person);

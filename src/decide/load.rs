@@ -25,9 +25,10 @@ pub(super) fn load(source_name: &str, text: &str, world: &World) -> Result<Polic
     let mut problems = Problems::new(source_name, text);
     let set = text.parse::<PolicySet>();
     let schema = Schema::from_cedarschema_str(Policy::SCHEMA);
-    let (set, schema, mut words) = match (set, schema, Words::new()) {
+    let (set, schema, words) = match (set, schema, Words::new()) {
         (Ok(set), Ok((schema, _)), Ok(mut words)) => {
             words.saying = world.saying.clone();
+            words.named = Some(Named::of(&set));
             (set, schema, words)
         }
         (set, schema, words) => {
@@ -45,9 +46,7 @@ pub(super) fn load(source_name: &str, text: &str, world: &World) -> Result<Polic
         }
     };
 
-    let (mut draft, mut named) = (Draft::default(), Named::default());
-    set.policies().for_each(|policy| named.take(policy));
-    words.named = Some(named);
+    let mut draft = Draft::default();
     let places = locate::statements(text);
     let nowhere = Statement::default();
     for n in 0..set.num_of_policies() + set.num_of_templates() {

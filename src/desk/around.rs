@@ -20,24 +20,16 @@ use crate::outside::freeze_files::FreezeFiles;
 use crate::outside::on_call::OnCall;
 
 /// What was looked up once for a person's request, whatever accounts it is for.
-#[derive(Debug, Clone)]
 pub struct Surroundings {
-    /// The moment.
-    pub now: UnixTime,
-    /// The freezes that stand.
-    pub freezes: Vec<Freeze>,
-    /// The groups that the person is in because of a shift, and when it ends.
-    pub shifts: BTreeMap<GroupName, UnixTime>,
-    /// The groups that the person will be in because of one, and when that begins.
-    pub off_shift: BTreeMap<GroupName, Option<UnixTime>>,
-    /// The named hours that it is.
-    pub hours: BTreeSet<HoursName>,
-    /// Who it is.
-    pub person: PersonName,
+    now: UnixTime,
+    person: PersonName,
+    hours: BTreeSet<HoursName>,
+    freezes: Vec<Freeze>,
+    shifts: BTreeMap<GroupName, UnixTime>,
+    off_shift: BTreeMap<GroupName, Option<UnixTime>>,
     /// How many certificates the person was given within the hour, and for which hosts.
-    pub of_late: (u64, BTreeSet<HostName>),
-    /// What was given before.
-    pub past: Past,
+    of_late: (u64, BTreeSet<HostName>),
+    past: Past,
 }
 
 impl Desk {
@@ -48,17 +40,17 @@ impl Desk {
         person: &Person,
         now: UnixTime,
     ) -> Result<Surroundings, Stop> {
-        let shifts = self.shifts(deciding, person, now);
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_late = state.recent.of(&person.name, now);
-        drop(state);
+        let of_late = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.recent.of(&person.name, now)
+        };
         Ok(Surroundings {
             now,
-            freezes: self.standing(now)?,
-            shifts,
-            off_shift: self.on_call.off_shift(&deciding.people, &person.name, now),
-            hours: deciding.policy.hours_at(now),
             person: person.name.clone(),
+            hours: deciding.policy.hours_at(now),
+            freezes: self.standing(now)?,
+            shifts: self.shifts(deciding, person, now),
+            off_shift: self.on_call.off_shift(&deciding.people, &person.name, now),
             of_late,
             past: self.past.clone(),
         })
@@ -79,7 +71,7 @@ impl Surroundings {
     /// The same for an operator, by the files and the ledger as they are at hand.
     pub fn read(
         ca: &Ca,
-        store: &Store,
+        store: Store,
         deciding: &Deciding,
         person: &Person,
         now: UnixTime,
@@ -87,9 +79,10 @@ impl Surroundings {
         let broken = |what: &'static str, why: &dyn std::fmt::Display| {
             answer(Stop::Broken { what, details: why.to_string() })
         };
-        let ledger = Freezes::rebuild(store);
-        let ledger = ledger.map_err(|why| broken("the ledger cannot be read", &why))?;
-        let mut freezes: Vec<Freeze> = ledger.standing(now).cloned().collect();
+        let unread = |why| broken("the ledger cannot be read", &why);
+        let recent = Recent::read(&store, now).map_err(unread)?;
+        let freezes = Freezes::rebuild(&store).map_err(unread)?;
+        let mut freezes: Vec<Freeze> = freezes.standing(now).cloned().collect();
         if let Some(folder) = ca.freezes.clone().map(FreezeFiles::new) {
             let files = folder.read(now);
             let files =
@@ -98,18 +91,15 @@ impl Surroundings {
         }
         let on_call = OnCall::open(&ca.on_call);
         on_call.refresh(now);
-        let shifts = on_call.shifts(&deciding.people, &person.name, now);
-        let unread = |why: &dyn std::fmt::Display| broken("the ledger cannot be read", why);
-        let recent = Recent::read(store, now).map_err(|why| unread(&why))?;
         Ok(Self {
             now,
-            freezes,
-            shifts,
-            off_shift: on_call.off_shift(&deciding.people, &person.name, now),
-            hours: deciding.policy.hours_at(now),
             person: person.name.clone(),
+            hours: deciding.policy.hours_at(now),
+            freezes,
+            shifts: on_call.shifts(&deciding.people, &person.name, now),
+            off_shift: on_call.off_shift(&deciding.people, &person.name, now),
             of_late: recent.of(&person.name, now),
-            past: Past::open(&ca.ledger.database).map_err(|why| unread(&why))?,
+            past: Past::new(store),
         })
     }
 

@@ -1,29 +1,21 @@
 //! What a person was given before, by the ledger: long ago from its own table, of late from the fold.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::certificate::names::{HostName, PersonName};
 use crate::certificate::time::UnixTime;
 use crate::decide::facts::{Account, History};
-use crate::ledger::store::{Store, StoreError};
+use crate::ledger::store::Store;
 
 /// The ledger, to be asked for what was given.
 #[derive(Clone)]
 pub struct Past(Arc<Mutex<Store>>);
 
-impl fmt::Debug for Past {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Past")
-    }
-}
-
 impl Past {
-    /// Opens the ledger of this database to read, beside whoever writes it.
-    pub fn open(database: &Path) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(Mutex::new(Store::open_to_read(database)?))))
+    /// By a ledger that is open to be read, beside whoever writes it.
+    pub fn new(store: Store) -> Self {
+        Self(Arc::new(Mutex::new(store)))
     }
 
     /// What a person was given before an account is asked for; `of_late` is what [`super::recent`] has of

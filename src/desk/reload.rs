@@ -66,9 +66,10 @@ impl Desk {
     /// Reads the files anew. When it returns the new ones decide, or the old ones still do. Two at a
     /// time go one after the other.
     pub async fn reload(&self, ca: &Arc<Ca>, by: By) -> Result<Reloaded, NotReloaded> {
-        let _turn = self.in_force.turn().await;
+        let turn = self.in_force.turn().await;
         let done = self.try_reload(ca, &by).await;
         tell(&by, &done);
+        drop(turn);
         // Whoever changed a rota with them waits for it to count.
         let (on_call, now) = (Arc::clone(&self.on_call), self.clock.now());
         tokio::task::spawn_blocking(move || on_call.reread(now)).await.ok();

@@ -179,13 +179,13 @@ impl<'m> Review<'m> {
         mut visit: impl FnMut(What<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let filter = &self.filter;
+        let everywhere = filter.host.is_none() && filter.tag.is_none();
         let wanted = |host: usize| {
             self.hosts.get(host).is_some_and(|host| {
                 filter.host.as_ref().is_none_or(|name| *name == host.name.as_str())
                     && filter.tag.as_ref().is_none_or(|tag| host.tags.contains(tag))
             })
         };
-        let everything = self.hosts.iter().enumerate().all(|(at, _)| wanted(at));
         let covered = of(reach, &self.hosts, person)?;
         let others = match besides {
             Some(other) => of(reach, &self.hosts, other)?,
@@ -202,7 +202,7 @@ impl<'m> Review<'m> {
             let accounts: BTreeMap<&Login, Vec<usize>> = accounts
                 .iter()
                 .filter(|(login, _)| filter.login.as_ref().is_none_or(|one| one == *login))
-                .map(|(login, hosts)| match everything && besides.is_none() {
+                .map(|(login, hosts)| match everywhere && besides.is_none() {
                     true => (login, hosts.clone()),
                     false => {
                         let some = hosts.iter().copied();
@@ -215,7 +215,7 @@ impl<'m> Review<'m> {
                 visit(What::Accounts { offer: told, forbids, accounts })?;
             }
         }
-        if everything && filter.host.is_none() && filter.login.is_none() {
+        if everywhere && filter.login.is_none() {
             let others = besides.map_or(Ok(Vec::new()), |other| at_desk(reach, other))?;
             for leave in at_desk(reach, person)? {
                 if !others.iter().any(|other| other.id == leave.id && other.act == leave.act) {

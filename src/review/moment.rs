@@ -164,8 +164,8 @@ impl Moment {
         let [policy, people, hosts] = brought.map(|one| text(ca, one));
         let (mut policy, people, hosts) = (policy?.into_iter(), people?, hosts?);
         // The policy, and hours.toml where there was one.
-        let (Some(policy), hours) = (policy.next(), policy.next()) else {
-            return Err(ConfigError::new("a policy without a text"));
+        let (Some(policy), hours, None) = (policy.next(), policy.next(), policy.next()) else {
+            return Err(ConfigError::new("a policy of no text, or of too many"));
         };
         let read = Snapshot { policy, hours, people, hosts, unread: Vec::new(), signed: None };
         let deciding = Deciding::of(&read, named(&read), Saying::default())?;

@@ -238,6 +238,19 @@ pub fn bend(dir: &Path, from: &str, to: &str) {
     std::fs::write(file, text.replace(from, to)).unwrap();
 }
 
+/// What these trackers call ana and bob.
+pub fn aliases(dir: &Path, trackers: &[&str], people: [&str; 2]) {
+    let file = dir.join("ca/people.toml");
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    for (person, alias) in ["ana", "bob"].into_iter().zip(people) {
+        let head = format!("[person.{person}]\n");
+        assert_eq!(text.matches(&head).count(), 1, "{text}");
+        let names: Vec<_> = trackers.iter().map(|name| format!("{name} = {alias:?}")).collect();
+        text = text.replace(&head, &format!("{head}aliases = {{ {} }}\n", names.join(", ")));
+    }
+    std::fs::write(file, text).unwrap();
+}
+
 fn zombie(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use self::attacks::attacks;
 use self::server::{Canary, Does, Server, raw, tls};
-use crate::ca::{Ca, bend};
+use crate::ca::{Ca, aliases, bend};
 use crate::process::{Said, repository, run};
 
 /// How long a call to a tracker may take here.
@@ -49,20 +49,6 @@ fn add(dir: &Path, name: &str, ids: &str, base: &str, more: &str) {
     put(dir, &text);
 }
 
-/// What these trackers call ana and bob.
-fn aliases(dir: &Path, trackers: &[&str]) {
-    let file = dir.join("ca/people.toml");
-    let mut text = std::fs::read_to_string(&file).unwrap();
-    for person in ["ana", "bob"] {
-        let head = format!("[person.{person}]\n");
-        let names: Vec<_> = trackers.iter().map(|name| format!("{name} = {person:?}")).collect();
-        let aliases = format!("{head}aliases = {{ {} }}\n", names.join(", "));
-        assert!(text.contains(&head), "{text}");
-        text = text.replacen(&head, &aliases, 1);
-    }
-    std::fs::write(file, text).unwrap();
-}
-
 /// Puts a tracker before the example's own.
 fn put(dir: &Path, text: &str) {
     let file = dir.join("ca/ca.toml");
@@ -94,7 +80,7 @@ fn a_tracker_that_was_taken_over_harms_nobody_else() {
     let ca = Ca::start_with(|dir| {
         add(dir, "good", "G-{number}", &format!("http://{}", good.address), "");
         add(dir, "hostile", "H-{number}", &format!("http://{}", hostile.address), "");
-        aliases(dir, &["good", "hostile"]);
+        aliases(dir, &["good", "hostile"], ["ana", "bob"]);
         // What is tried here is no rate.
         bend(dir, "total = 550\nperson = 55", "total = 50000\nperson = 50000");
         bend(dir, "grants = 200", "grants = 50000");
@@ -169,7 +155,7 @@ fn a_tracker_that_is_down_is_left_alone_and_found_again() {
     let server = Server::start(Does::Silent);
     let ca = Ca::start_with(|dir| {
         add(dir, "slow", "H-{number}", &format!("http://{}", server.address), "");
-        aliases(dir, &["slow"]);
+        aliases(dir, &["slow"], ["ana", "bob"]);
     });
     std::thread::scope(|scope| {
         let ask = || assert_eq!(ca.ssh("ana", &["deploy@web01", "H-7"]).code, 75);

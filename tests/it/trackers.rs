@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::ca::Ca;
+use crate::ca::{Ca, aliases};
 use crate::process::{Said, until};
 
 /// The example team with these trackers, `ca.toml`'s own instead of the folder; secrets by file name. Somebody
@@ -25,17 +25,9 @@ fn team(name: &str, trackers: &str, secrets: &[(&str, &str)], people: [&str; 2])
         std::fs::write(&file, format!("{before}{trackers}")).unwrap();
         std::fs::create_dir(dir.join("ca/secrets")).unwrap();
         secrets.iter().for_each(|(file, text)| secret(&dir.join("ca/secrets").join(file), text));
-        let file = dir.join("ca/people.toml");
-        let mut text = std::fs::read_to_string(&file).unwrap();
-        for (person, alias) in ["ana", "bob"].into_iter().zip(people) {
-            let head = format!("[person.{person}]\n");
-            // Every tracker here whose name begins so is the same one, asked in another way.
-            let aliases = ["", "-late", "-wrong", "-open"]
-                .map(|more| format!("{name}{more} = {alias:?}"))
-                .join(", ");
-            text = text.replacen(&head, &format!("{head}aliases = {{ {aliases} }}\n"), 1);
-        }
-        std::fs::write(file, text).unwrap();
+        // Every tracker here whose name begins so is the same one, asked in another way.
+        let names = ["", "-late", "-wrong", "-open"].map(|more| format!("{name}{more}"));
+        aliases(dir, &names.each_ref().map(String::as_str), people);
         let file = dir.join("ca/hours.toml");
         let text = std::fs::read_to_string(&file).unwrap();
         let (office, others) = text.split_once("# Nobody is up").unwrap();

@@ -55,7 +55,7 @@ pub(crate) fn run(path: &Path, question: Question) -> Result<(), Stop> {
             Some(id) => Some(ticket(&deciding, &trackers, &TicketGiven::Id(id.clone()))?),
             None => None,
         };
-        let around = Surroundings::read(&ca, &store, &deciding, who, now)?;
+        let around = Surroundings::read(&ca, store, &deciding, who, now)?;
         let at = At { around: Some(&around), ..at };
         explain(&deciding, &locks, who, None, &ask, ticket.as_ref(), at)
     });

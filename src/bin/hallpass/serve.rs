@@ -203,7 +203,7 @@ fn open_desk(
     let node = ca.name.to_string();
     let host_cas = trust.host_cas()?;
     let kept = Mutex::default();
-    let past = Past::open(&ca.ledger.database)?;
+    let past = Past::new(Store::open_to_read(&ca.ledger.database)?);
     let ending = Ending::new(ledger.clone(), Arc::clone(&state), Arc::clone(&clock), node.clone());
     let desk = Desk {
         in_force,

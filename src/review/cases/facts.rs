@@ -285,7 +285,7 @@ impl Builder<'_, '_, '_> {
         let mut assignee = None;
         if let Some(who) = &written.assignee {
             // By name too, whatever the tracker calls them.
-            assignee = deciding.people.assignee(&tracker, who.get_ref(), true).cloned();
+            assignee = deciding.people.assignee(&tracker, who.get_ref(), false).cloned();
             let named =
                 || deciding.people.get(&who.get_ref().parse().ok()?).map(|one| one.name.clone());
             assignee = assignee.or_else(named);

@@ -86,13 +86,10 @@ fn table(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotW
         writeln!(to, "{lock}")?;
     }
     let places = Places::of(review.hosts().iter().copied());
-    let (mut people, mut accounts, mut last) = (0, 0, None);
+    let mut counted = Counted::default();
     review.each(|access| {
         let person = access.person;
-        let who = (access.kind, person.name.clone());
-        if last.as_ref() != Some(&who) {
-            last = Some(who);
-            people += usize::from(access.kind != Kind::Shift);
+        if counted.is_new(&access) {
             let groups: Vec<&str> = person.groups.iter().map(|group| group.as_str()).collect();
             let what = match (access.kind, groups.as_slice()) {
                 (Kind::Shift, _) => "whoever's shift it is".to_owned(),
@@ -106,7 +103,7 @@ fn table(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotW
         }
         match &access.what {
             What::Desk(leave) => {
-                accounts += 1;
+                counted.accounts += 1;
                 writeln!(to, "  {} at the desk, by {}", leave.act, leave.id)?;
                 for need in &leave.needs {
                     writeln!(to, "    needs {}", Safe(need))?;
@@ -117,7 +114,7 @@ fn table(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotW
             }
             What::Accounts { offer, forbids, accounts: all } => {
                 for (login, hosts) in all {
-                    accounts += hosts.len();
+                    counted.accounts += hosts.len();
                     let names: BTreeSet<HostName> = hosts
                         .iter()
                         .filter_map(|at| review.hosts().get(*at))
@@ -141,7 +138,7 @@ fn table(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotW
         }
         Ok::<(), NotWritten>(())
     })?;
-    Ok((people, accounts))
+    Ok((counted.people, counted.accounts))
 }
 
 /// An offer's terms in a few words.
@@ -219,7 +216,7 @@ fn csv(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotWri
     });
     let mut counted = Counted::default();
     review.each(|access| {
-        counted.person(&access);
+        counted.is_new(&access);
         let (person, person_locks) = (access.person, access.locked.join("; "));
         let groups: Vec<&str> = person.groups.iter().map(|group| group.as_str()).collect();
         let groups = groups.join(" ");
@@ -303,49 +300,48 @@ fn json(review: &Review<'_>, to: &mut dyn Write) -> Result<(usize, usize), NotWr
     let whence = json!({
         "as_of": source.time, "policy": policy, "people": people, "hosts": hosts,
     });
+    let dated = |mut object: Value| {
+        if let (Some(object), Value::Object(whence)) = (object.as_object_mut(), &whence) {
+            object.extend(whence.clone());
+        }
+        ascii(&object).trim_end().to_owned()
+    };
     let mut counted = Counted::default();
     // An account's own members, up to the next one.
     let places = each_place(review, |login, host| {
         let name = format!("{login}@{}", host.name);
         let own = json!({ "account": name, "login": login, "host": host.name, "tags": host.tags });
         let own = ascii(&own);
-        format!("{},", own.trim_end().trim_end_matches('}'))
+        format!("{},", own.trim_end().strip_suffix('}').unwrap_or_default())
     });
     let mut first = true;
     to.write_all(b"[")?;
     review.each(|access| {
-        counted.person(&access);
+        counted.is_new(&access);
         let person = access.person;
         match &access.what {
             What::Desk(leave) => {
                 counted.accounts += 1;
-                let mut object = json!({
+                let object = dated(json!({
                     "person": person.name, "kind": kind(&access), "groups": person.groups,
                     "desk": leave.act, "offer": leave.id, "needs": leave.needs,
                     "unless_forbidden_by": leave.forbids, "locked": access.locked,
-                });
-                if let (Some(object), Value::Object(whence)) = (object.as_object_mut(), &whence) {
-                    object.extend(whence.clone());
-                }
+                }));
                 let comma = if std::mem::take(&mut first) { "\n" } else { ",\n" };
-                Ok(write!(to, "{comma}{}", ascii(&object).trim_end())?)
+                Ok(write!(to, "{comma}{object}")?)
             }
             What::Accounts { offer, forbids, accounts } => {
                 let limit = offer.terms.as_ref().and_then(|terms| terms.limit);
                 let limit = limit
                     .map(|limit| json!({ "count": limit.count, "span": limit.span.as_secs() }));
                 // Of many objects most is the same: it is written once.
-                let mut shared = json!({
+                let shared = dated(json!({
                     "person": person.name, "kind": kind(&access), "groups": person.groups,
                     "offer": offer.id, "why": offer.why, "terms": offer.terms, "limit": limit,
                     "needs": offer.needs, "conditions": offer.conditions,
                     "unless_forbidden_by": forbids,
-                });
-                if let (Some(shared), Value::Object(whence)) = (shared.as_object_mut(), &whence) {
-                    shared.extend(whence.clone());
-                }
-                let shared = ascii(&shared);
-                let shared = shared.trim_end().trim_start_matches('{');
+                }));
+                let shared = shared.strip_prefix('{').unwrap_or_default();
                 for (login, hosts) in accounts {
                     for at in hosts {
                         let Some(place) = places.get(&(*at, *login)) else { continue };
@@ -375,12 +371,15 @@ struct Counted {
 }
 
 impl Counted {
-    fn person(&mut self, access: &Access<'_>) {
+    /// Whether this is somebody else than the one before.
+    fn is_new(&mut self, access: &Access<'_>) -> bool {
         let who = (access.kind, &access.person.name);
-        if self.last.as_ref().map(|(kind, name)| (*kind, name)) != Some(who) {
+        let new = self.last.as_ref().is_none_or(|(kind, name)| (*kind, name) != who);
+        if new {
             self.last = Some((access.kind, access.person.name.clone()));
             self.people += usize::from(access.kind != Kind::Shift);
         }
+        new
     }
 }
 
