@@ -107,8 +107,9 @@ fn run(config: PathBuf, die_with_parent: bool) -> Result<(), String> {
     serve(&mut witness, &listener, &mut manager, clock, say).map_err(|why| why.to_string())
 }
 
-/// How long a signer of before may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a signer of before may take to be gone: one that is killed in an fsync is there until the disk
+/// answers. Less than the daemon waits for the first word.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The signer's own clock.
 #[allow(clippy::disallowed_methods, reason = "the one place where the signer reads the clock")]

@@ -331,7 +331,7 @@ fn a_start_waits_a_moment_for_the_signer_of_before_to_be_gone() {
     let held = std::fs::File::open(ca.file("state/signer/mark")).unwrap();
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let gone = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(800));
+        std::thread::sleep(std::time::Duration::from_secs(4));
         drop(held);
     });
     ca.restart_after_stop();
