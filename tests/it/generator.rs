@@ -14,7 +14,8 @@ fn load(dir: &Path, more: &[&str]) -> Command {
 
 /// Runs the generator and interferes as soon as somebody asks for certificates.
 fn interfered(dir: &Path, interfere: impl FnOnce(u32)) -> Said {
-    let words = ["--sessions", "20", "--seconds", "3", "--rate", "20"];
+    // So many people that nobody comes near the limit of a minute.
+    let words = ["--sessions", "20", "--people", "20", "--seconds", "3", "--rate", "20"];
     let child = load(dir, &words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let held = dir.join("held/0001");
     until("certificates", || std::fs::read_dir(&held).is_ok_and(|held| held.count() > 2));

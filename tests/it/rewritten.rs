@@ -162,7 +162,13 @@ fn only_whole_old_or_whole_new_files_decide_while_they_are_rewritten() {
         let writer = scope.spawn(|| {
             let _done = Done(&done);
             let (mut state, mut deployed) = (0x5eed_u64, 0_usize);
-            while reloads.load(Ordering::SeqCst) < wanted {
+            // Few reloads meet a deployment that is half done: it goes on until one did.
+            let more = || {
+                let (reloads, refused) =
+                    (reloads.load(Ordering::SeqCst), refused.load(Ordering::SeqCst));
+                reloads < wanted || refused == 0 && reloads < 20 * wanted
+            };
+            while more() {
                 let n = (deployed + 1) % WHOLE;
                 let files = deployment(n, &key);
                 let mut left: Vec<&str> = files.keys().copied().collect();
